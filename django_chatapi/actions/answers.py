@@ -1,0 +1,92 @@
+"""Publish what a bot said, and close the request it was asked with."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from ..bots.base import Answer
+from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route, Status
+from ..models import Client, Message
+from ..wire.envelope import answer_data, button_texts, join_data
+from .announce import announce_on_commit
+from .turns import take_turn
+
+
+class ClaimLost(Exception):
+    """Somebody else took the request over, or closed it: what this caller has to say comes too late."""
+
+
+def publish(*, request: Message, steps: Sequence[Answer], route: Route, state: AnswerState, failure: str = "") -> Message:
+    """Write the steps as one message after its request, in one transaction.
+
+    Args:
+        request: as it was claimed; the claim is checked in the same transaction, so that of two processes that
+            ask the bot the same only one is heard.
+        state: what becomes of the request; ``PARTIAL`` when the bot goes on.
+        failure: with ``INTERRUPTED``, why.
+
+    Raises:
+        ClaimLost
+    """
+    # A session starts once: only the first answer says so.
+    new_session = request.new_session and request.answer_state == AnswerState.PENDING
+    data = join_data([_data(step, new_session=new_session) for step in steps])
+
+    def end_session(client: Client, now: dt.datetime) -> dict[str, Any]:
+        return {"session_open": False} if data["endSession"] else {}
+
+    client = request.client
+    with transaction.atomic():
+        _move(request, state, failure)
+        moment = take_turn(client, end_session)
+        message = Message(
+            client=client,
+            sequence=client.last_sequence,
+            created_at=moment,
+            type=MessageType.BOT_RESPONSE,
+            route=route,
+            question_id=request.question_id,
+            connection_id=request.connection_id,
+            query=request.query,
+            event_name=request.event_name,
+            data=data,
+            block_form=client.channel.disable_text_with_buttons and button_texts(data) is not None,
+            status_changed_at=moment,
+        )
+        message.status = message.initial_status or Status.NOT_SENT
+        message.save(force_insert=True)
+        announce_on_commit(message)
+    request.answer_state = state
+    return message
+
+
+def close(*, request: Message, state: AnswerState, failure: str = "") -> None:
+    """Close a request without a further message: the bot is done, or it failed.
+
+    Raises:
+        ClaimLost
+    """
+    _move(request, state, failure)
+    request.answer_state = state
+
+
+def _move(request: Message, state: AnswerState, failure: str) -> None:
+    columns: dict[str, Any] = {"answer_state": state, "failure": failure}
+    if state not in OPEN_ANSWER_STATES:
+        columns |= {"lease_holder": None, "lease_expires_at": None}
+    claimed = Message.objects.filter(pk=request.pk, lease_holder=request.lease_holder)
+    if not claimed.update(**columns):
+        raise ClaimLost
+
+
+def _data(step: Answer, *, new_session: bool) -> dict[str, Any]:
+    return answer_data(
+        replies=step.replies,
+        nlp_class=step.nlp_class,
+        confidence=step.confidence,
+        debug_data=step.debug_data,
+        end_session=step.end_session,
+        new_session=new_session,
+    )

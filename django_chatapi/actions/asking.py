@@ -1,0 +1,216 @@
+"""Put a request to its channel's bot, and see to its answer.
+
+No lock and no transaction is held while a bot thinks.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from .. import selectors
+from ..bots import pool
+from ..bots.base import Answer, Bot, Question
+from ..bots.registry import InvalidOptions, UnknownBot, bot_for
+from ..bots.steps import run
+from ..conf import chatapi_settings
+from ..constants import AnswerState, Route
+from ..exceptions import BotFailed, BotTimeout
+from ..models import Message
+from . import answers, leases
+
+logger = logging.getLogger("django_chatapi.bots")
+
+
+def ask(*, request: Message) -> Message:
+    """Ask the bot and wait, as a synchronous request does (contract, section 4).
+
+    Returns:
+        The message that holds every step that came before the bot was done, or paused for longer than
+        ``RESPONSE_GAP``. A bot that goes on does so in the pool; what it says then is published as late.
+
+    Raises:
+        BotFailed: it raised, or answered nonsense, before it said anything.
+        BotTimeout: it said nothing within ``SYNC_TIMEOUT``. It goes on all the same.
+    """
+    try:
+        bot = _bot_of(request)
+    except BotFailed as failure:
+        return _conclude(request, [], failure, done=True)
+    if bot.quick or not chatapi_settings.BOT_POOL_SIZE:
+        steps: list[Answer] = []
+        return _conclude(request, steps, _run(bot, request, steps.append), done=True)
+    return _Exchange(bot, request).ask()
+
+
+def ask_left(*, request: Message) -> None:
+    """Ask the bot again, in this thread, on behalf of a process that died; every step is a late answer."""
+    with leases.kept(request):
+        try:
+            bot = _bot_of(request)
+        except BotFailed as error:
+            _finish(request, error)
+            return
+        _finish(request, _run(bot, request, _publish_late(request)))
+
+
+class _Exchange:
+    """One question that is answered in the pool while the request's thread waits for a part of the answer."""
+
+    def __init__(self, bot: Bot, request: Message) -> None:
+        self._bot = bot
+        self._request = request
+        self._lease = ExitStack()
+        self._changed = threading.Condition()
+        self._steps: list[Answer] = []
+        self._last_step_at = 0.0
+        self._done = False
+        self._failure: BotFailed | None = None
+        #: Set when the response takes no more steps.
+        self._released = False
+        #: Set when the response's part is stored, so that what is late is stored behind it.
+        self._concluded = threading.Event()
+        #: The response's part could not be stored. What follows it must not be either: the request is left as
+        #: unanswered as it was, and the sweep asks again.
+        self._abandoned = False
+
+    def ask(self) -> Message:
+        # From here on, not from the first moment in the pool: a question may have to queue there.
+        self._lease.enter_context(leases.kept(self._request))
+        pool.submit(self._think)
+        done = self._wait()
+        try:
+            return _conclude(self._request, self._steps, self._failure, done=done)
+        except (BotFailed, BotTimeout):
+            raise
+        except BaseException:
+            self._abandoned = True
+            raise
+        finally:
+            self._concluded.set()
+
+    def _wait(self) -> bool:
+        """Wait for the end, a gap or the time limit; return whether it is the end."""
+        with self._changed:
+            deadline = time.monotonic() + chatapi_settings.SYNC_TIMEOUT
+            while not self._done:
+                until = deadline
+                if self._steps:
+                    until = min(deadline, self._last_step_at + chatapi_settings.RESPONSE_GAP)
+                if (rest := until - time.monotonic()) <= 0:
+                    break
+                self._changed.wait(rest)
+            self._released = True
+            return self._done
+
+    def _think(self) -> None:
+        with self._lease:
+            failure = _run(self._bot, self._request, self._emit)
+            with self._changed:
+                if not self._released:
+                    self._done, self._failure = True, failure
+                    self._changed.notify()
+                    return
+            self._concluded.wait()
+            if not self._abandoned:
+                _finish(self._request, failure)
+
+    def _emit(self, step: Answer) -> None:
+        with self._changed:
+            if not self._released:
+                self._steps.append(step)
+                self._last_step_at = time.monotonic()
+                self._changed.notify()
+                return
+        self._concluded.wait()
+        if self._abandoned:
+            raise answers.ClaimLost
+        _publish_late(self._request)(step)
+
+
+def _bot_of(request: Message) -> Bot:
+    try:
+        return bot_for(request.client.channel)
+    except (UnknownBot, InvalidOptions) as error:
+        raise BotFailed(str(error)) from error
+    except Exception as error:
+        raise BotFailed(f"The bot cannot be made: {type(error).__name__}: {error}"[:1000]) from error
+
+
+def _run(bot: Bot, request: Message, emit: Callable[[Answer], None]) -> BotFailed | None:
+    """Ask; return the failure, if it failed."""
+    client = request.client
+    question = Question(
+        channel=client.channel,
+        client=client,
+        question_id=request.question_id,
+        query=request.query,
+        event_name=request.event_name,
+        data=request.data,
+        raw_request=request.raw_request or {},
+        connection_id=request.connection_id,
+        session_number=client.session_number,
+        new_session=request.new_session,
+        load_history=lambda limit: selectors.recent_history(client, request.sequence, limit),
+    )
+    try:
+        run(bot, question, emit)
+    except BotFailed as failure:
+        return failure
+    except answers.ClaimLost:
+        logger.warning("Request %s was taken over; the rest of its answer is dropped.", request.question_id)
+    return None
+
+
+def _conclude(request: Message, steps: list[Answer], failure: BotFailed | None, *, done: bool) -> Message:
+    """Store the response's part of the answer."""
+    details = {"questionId": str(request.question_id)}
+    if not steps and not done:
+        raise BotTimeout(details=details)
+    if not steps and failure:
+        _log_failure(request, failure)
+        answers.close(request=request, state=AnswerState.FAILED, failure=failure.reason)
+        raise BotFailed(failure.reason, details)
+    state = AnswerState.ANSWERED if done else AnswerState.PARTIAL
+    if failure:
+        _log_failure(request, failure)
+        state = AnswerState.INTERRUPTED
+    try:
+        return answers.publish(
+            request=request,
+            steps=steps or [Answer()],
+            route=Route.RESPONSE,
+            state=state,
+            failure=failure.reason if failure else "",
+        )
+    except answers.ClaimLost:
+        # The bot outlived its claim, and the sweep is having it asked again: that answer will be a late one.
+        raise BotTimeout(details=details) from None
+
+
+def _publish_late(request: Message) -> Callable[[Answer], None]:
+    def publish(step: Answer) -> None:
+        answers.publish(request=request, steps=[step], route=Route.LATE, state=AnswerState.PARTIAL)
+
+    return publish
+
+
+def _finish(request: Message, failure: BotFailed | None) -> None:
+    """Close a request whose answers, if any, were published as they came."""
+    said_something = request.answer_state == AnswerState.PARTIAL
+    try:
+        if failure:
+            _log_failure(request, failure)
+            state = AnswerState.INTERRUPTED if said_something else AnswerState.FAILED
+            answers.close(request=request, state=state, failure=failure.reason)
+        elif said_something:
+            answers.close(request=request, state=AnswerState.ANSWERED)
+        else:
+            answers.publish(request=request, steps=[Answer()], route=Route.LATE, state=AnswerState.ANSWERED)
+    except answers.ClaimLost:
+        pass  # whoever took the request over closes it
+
+
+def _log_failure(request: Message, failure: BotFailed) -> None:
+    logger.error("Bot “%s” failed on request %s: %s", request.client.channel.bot, request.question_id, failure)

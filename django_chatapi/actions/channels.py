@@ -1,0 +1,55 @@
+"""Create channels and rotate their tokens."""
+
+import datetime as dt
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from ..bots.registry import InvalidOptions, UnknownBot, validate_options
+from ..conf import chatapi_settings
+from ..models import Channel
+from ..tokens import make_token
+
+
+def check_bot(*, bot: str, bot_options: dict[str, Any]) -> None:
+    """Let the bot check its options.
+
+    Raises:
+        ValidationError: for the fields ``bot`` and ``bot_options``, in the bot's own words.
+    """
+    try:
+        validate_options(bot, bot_options)
+    except UnknownBot as error:
+        raise ValidationError({"bot": str(error)}) from error
+    except InvalidOptions as error:
+        raise ValidationError({"bot_options": str(error)}) from error
+
+
+def create(**fields: Any) -> Channel:
+    """Make a channel out of its model's fields, all of them checked.
+
+    Raises:
+        ValidationError: with a list of sentences for each field.
+    """
+    channel = Channel(**fields)
+    channel.full_clean()
+    check_bot(bot=channel.bot, bot_options=channel.bot_options)
+    channel.save()
+    return channel
+
+
+def rotate_token(*, channel: Channel, grace: dt.timedelta | None = None) -> str:
+    """Give the channel a new token; the old one keeps working for ``grace``.
+
+    Args:
+        grace: None takes ``TOKEN_ROTATION_GRACE``; zero ends the old token at once. A token that was in its
+            grace time already ends now.
+    """
+    if grace is None:
+        grace = dt.timedelta(seconds=chatapi_settings.TOKEN_ROTATION_GRACE)
+    channel.previous_token = channel.token if grace else None
+    channel.previous_token_expires_at = timezone.now() + grace if grace else None
+    channel.token = make_token()
+    channel.save(update_fields=["token", "previous_token", "previous_token_expires_at"])
+    return channel.token

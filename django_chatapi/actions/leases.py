@@ -1,0 +1,79 @@
+"""Keep the claims on requests whose bots are still thinking in this process."""
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import DatabaseError, connections
+
+from ..conf import chatapi_settings
+from ..models import Message
+from .requests import renew_claims
+
+logger = logging.getLogger("django_chatapi.bots")
+
+
+class _Keeper:
+    """One thread per process that renews all claims with one query, three times per lease.
+
+    The thread ends when it finds nothing to keep, and is made again with the next claim.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders: set[uuid.UUID] = set()
+        self._running = False
+
+    def add(self, holder: uuid.UUID) -> None:
+        with self._lock:
+            self._holders.add(holder)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._renew, name="chatapi-leases", daemon=True).start()
+
+    def remove(self, holder: uuid.UUID) -> None:
+        with self._lock:
+            self._holders.discard(holder)
+
+    def _renew(self) -> None:
+        while True:
+            time.sleep(chatapi_settings.ANSWER_LEASE / 3)
+            with self._lock:
+                holders = list(self._holders)
+                if not holders:
+                    self._running = False
+                    return
+            try:
+                renew_claims(holders=holders)
+            except DatabaseError as error:
+                logger.warning("Claims could not be renewed: %s", type(error).__name__)
+            finally:
+                connections.close_all()
+
+
+_keeper = _Keeper()
+
+
+@contextmanager
+def kept(request: Message) -> Iterator[None]:
+    """Renew the request's claim until the end of the block."""
+    holder = request.lease_holder
+    if holder is None:
+        raise ValueError("The request is not claimed.")
+    _keeper.add(holder)
+    try:
+        yield
+    finally:
+        _keeper.remove(holder)
+
+
+def _forget_after_fork() -> None:
+    global _keeper
+    _keeper = _Keeper()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,177 @@
+"""Accept what a client sends."""
+
+import datetime as dt
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from .. import selectors
+from ..conf import chatapi_settings
+from ..constants import AnswerState, MessageType, Route
+from ..exceptions import IdempotencyConflict, TextInputDisabled
+from ..identifiers import make_question_id
+from ..models import Channel, Client, Connection, Message
+from ..wire.envelope import button_texts
+from .announce import announce_on_commit
+from .turns import client_for, take_turn
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A stored request; ``repeated`` when it was stored by an earlier call with the same Idempotency-Key."""
+
+    request: Message
+    repeated: bool
+
+
+class _Repeated(Exception):
+    """Leaves the transaction of a repeated request, with the first one."""
+
+    def __init__(self, first: Message) -> None:
+        self.first = first
+
+
+def accept(
+    *,
+    channel: Channel,
+    client_id: str,
+    query: str | None = None,
+    event_name: str | None = None,
+    connection_id: str | None = None,
+    data: dict[str, Any] | None = None,
+    raw_request: dict[str, Any] | None = None,
+    route: Route = Route.RESPONSE,
+    idempotency_key: str | None = None,
+) -> Accepted:
+    """Store a request, in its client's order, and claim it for this caller to put to the bot.
+
+    Args:
+        raw_request: the body as it was sent, with the keys that the contract does not know.
+        idempotency_key: within ``IDEMPOTENCY_WINDOW`` the same key of the same client gives the first request.
+
+    Raises:
+        IdempotencyConflict: the key was used with another body.
+        TextInputDisabled: the latest answer takes only the text of one of its buttons (contract, section 5).
+    """
+    raw_request = raw_request or {}
+    digest = ""
+    if idempotency_key is not None:
+        digest = hashlib.sha256(json.dumps(raw_request, sort_keys=True).encode()).hexdigest()
+    client = client_for(channel=channel, client_id=client_id)
+    try:
+        with transaction.atomic():
+            new_session = False
+
+            def begin_session(client: Client, now: dt.datetime) -> dict[str, Any]:
+                nonlocal new_session
+                new_session = not client.session_open or _was_silent(client, now)
+                return {"session_number": client.session_number + 1, "session_open": True} if new_session else {}
+
+            moment = take_turn(client, begin_session)
+            if idempotency_key is not None:
+                _refuse_repetition(client, idempotency_key, digest, moment)
+            if channel.disable_text_with_buttons and query is not None:
+                _refuse_free_text(client, query)
+            if connection_id is not None:
+                connection = Connection(client=client, connection_id=connection_id)
+                Connection.objects.bulk_create([connection], ignore_conflicts=True)
+            request = Message.objects.create(
+                client=client,
+                sequence=client.last_sequence,
+                created_at=moment,
+                type=MessageType.REQUEST,
+                route=route,
+                question_id=make_question_id(),
+                connection_id=connection_id,
+                query=query,
+                event_name=event_name,
+                data=data,
+                raw_request=raw_request,
+                new_session=new_session,
+                idempotency_key=idempotency_key,
+                body_digest=digest,
+                answer_state=AnswerState.PENDING,
+                **_claim(ask_count=1),
+            )
+            announce_on_commit(request)
+    except _Repeated as repeated:
+        return Accepted(repeated.first, repeated=True)
+    return Accepted(request, repeated=False)
+
+
+def claim_left(*, pk: Any) -> Message | None:
+    """Take over a request that nobody works on any more, to put it to the bot again.
+
+    A request that was half answered is not asked twice: it is marked interrupted. So is, as failed, one that
+    was asked ``1 + BOT_RETRIES`` times, since it may be what kills the process.
+
+    Returns:
+        The request, claimed; None when there is nothing to ask, or somebody else was faster.
+    """
+    with transaction.atomic():
+        open_request = Message.objects.filter(pk=pk, lease_expires_at__lt=timezone.now())
+        request = open_request.select_related("client__channel").select_for_update(of=("self",)).first()
+        if request is None or request.answer_state not in (AnswerState.PENDING, AnswerState.PARTIAL):
+            return None
+        if request.answer_state == AnswerState.PARTIAL:
+            changes = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
+        elif request.ask_count > chatapi_settings.BOT_RETRIES:
+            changes = _closed(
+                AnswerState.FAILED, f"Asked {request.ask_count} times; each time the asking process died."
+            )
+        else:
+            changes = _claim(ask_count=request.ask_count + 1)
+        # The condition repeats what was read: SQLite has no row locks.
+        if not open_request.filter(lease_holder=request.lease_holder).update(**changes):
+            return None
+        for name, value in changes.items():
+            setattr(request, name, value)
+        return request if request.answer_state == AnswerState.PENDING else None
+
+
+def renew_claims(*, holders: list[uuid.UUID]) -> None:
+    """Keep the requests of these claims from being taken over: their bots are still thinking."""
+    Message.objects.filter(lease_holder__in=holders).update(lease_expires_at=_lease_end())
+
+
+def _claim(*, ask_count: int) -> dict[str, Any]:
+    return {"lease_holder": uuid.uuid4(), "lease_expires_at": _lease_end(), "ask_count": ask_count}
+
+
+def _closed(state: AnswerState, failure: str) -> dict[str, Any]:
+    return {"answer_state": state, "failure": failure, "lease_holder": None, "lease_expires_at": None}
+
+
+def _lease_end() -> dt.datetime:
+    return timezone.now() + dt.timedelta(seconds=chatapi_settings.ANSWER_LEASE)
+
+
+def _was_silent(client: Client, now: dt.datetime) -> bool:
+    silence = dt.timedelta(seconds=chatapi_settings.SESSION_TIMEOUT)
+    return client.last_activity_at is not None and now - client.last_activity_at > silence
+
+
+def _refuse_repetition(client: Client, key: str, digest: str, now: dt.datetime) -> None:
+    window = dt.timedelta(seconds=chatapi_settings.IDEMPOTENCY_WINDOW)
+    same = Message.objects.filter(client=client, idempotency_key=key, created_at__gt=now - window)
+    first = same.order_by("sequence").first()
+    if first is None:
+        return
+    if first.body_digest != digest:
+        raise IdempotencyConflict
+    first.client = client
+    raise _Repeated(first)
+
+
+def _refuse_free_text(client: Client, query: str) -> None:
+    latest = selectors.latest_message(client, before_sequence=client.last_sequence)
+    if latest is None or not latest.block_form:
+        return
+    texts = button_texts(latest.data or {"replies": []}) or []
+    if query.strip() not in [text.strip() for text in texts]:
+        raise TextInputDisabled(details={"buttons": texts})

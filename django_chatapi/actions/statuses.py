@@ -1,0 +1,99 @@
+"""Record how far messages got (contract, section 9)."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from ..constants import MessageType, Status
+from ..models import Client, Message, MessageStatus
+
+#: Messages changed in one step of :func:`update_up_to`.
+_CHUNK = 1_000
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a caller says about a message: ``question_id`` is at ``status``, and since ``timestamp`` if given."""
+
+    question_id: UUID
+    status: Status
+    timestamp: dt.datetime | None = None
+
+
+def update(*, client: Client, receipts: Sequence[Receipt]) -> dict[UUID, Status]:
+    """Apply the receipts in order, all or none.
+
+    Returns:
+        The status of each message that was found, as it is now. Several messages may share an id (late
+        answers): all are changed, and the newest is reported.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        found: dict[UUID, list[Message]] = {}
+        for message in _answers(client).filter(question_id__in={receipt.question_id for receipt in receipts}):
+            found.setdefault(message.question_id, []).append(message)
+        changes = [
+            change
+            for receipt in receipts
+            for message in found.get(receipt.question_id, [])
+            if (change := _apply(message, receipt.status, receipt.timestamp, now))
+        ]
+        _record(changes)
+    return {question_id: Status(messages[-1].status) for question_id, messages in found.items()}
+
+
+def update_up_to(
+    *, client: Client, question_id: UUID, status: Status, timestamp: dt.datetime | None = None
+) -> Status | None:
+    """Apply one status to every bot and agent message up to and with this one, in one transaction.
+
+    Returns:
+        The status of the named message as it is now; None if there is no such message.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        last = _answers(client).filter(question_id=question_id).last()
+        if last is None:
+            return None
+        above = 0
+        while True:
+            span = _answers(client).filter(sequence__gt=above, sequence__lte=last.sequence)
+            chunk = list(span.exclude(status=status)[:_CHUNK])
+            _record([change for message in chunk if (change := _apply(message, status, timestamp, now))])
+            if len(chunk) < _CHUNK:
+                break
+            above = chunk[-1].sequence
+        last.refresh_from_db(fields=["status"])
+        return Status(last.status)
+
+
+def _answers(client: Client) -> QuerySet[Message]:
+    """Bot and agent messages of the client, locked in the order of their numbers so that nobody deadlocks."""
+    answers = Message.objects.filter(client=client).exclude(type=MessageType.REQUEST).order_by("sequence")
+    return answers.only("question_id", "sequence", "status", "status_changed_at").select_for_update()
+
+
+def _apply(message: Message, status: Status, timestamp: dt.datetime | None, now: dt.datetime) -> MessageStatus | None:
+    # A clock that is ahead must not shut out the receipts that follow.
+    moment = min(timestamp or now, now)
+    if timestamp and message.status_changed_at and moment < message.status_changed_at:
+        return None
+    if message.status == status:
+        return None
+    message.status, message.status_changed_at = status, moment
+    return MessageStatus(message=message, status=status, changed_at=moment)
+
+
+def _record(changes: Sequence[MessageStatus]) -> None:
+    MessageStatus.objects.bulk_create(changes)
+    last = {change.message.pk: change for change in changes}
+    alike: dict[tuple[str, dt.datetime], list[int]] = {}
+    for pk, change in last.items():
+        alike.setdefault((change.status, change.changed_at), []).append(pk)
+    for (status, moment), pks in alike.items():
+        Message.objects.filter(pk__in=pks).update(status=status, status_changed_at=moment)

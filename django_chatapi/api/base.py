@@ -1,0 +1,124 @@
+"""What every endpoint has in common: the channel, who may call, and how failures look."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.decorators import method_decorator
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import ViewSet
+
+from ..exceptions import ChannelDisabled, ChannelNotFound, InvalidClientSignature
+from ..models import Channel
+from ..tokens import client_signature_is_valid
+from ..wire.inputs import ClientInput
+from . import cors
+from .errors import handle_exception
+from .parsers import JSONObjectParser
+from .schema import ChatAPISchema
+from .throttling import ChannelThrottle
+
+
+class WireRenderer(JSONRenderer):
+    """JSON in UTF-8 whatever the host's own API looks like."""
+
+    compact = True
+    ensure_ascii = False
+    strict = True
+
+
+# Deliberately outside ATOMIC_REQUESTS: the request has to be committed before the bot is asked, and no
+# transaction may be held while it thinks.
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class ChannelViewSet(ViewSet):
+    """A call on one channel. None of the host's REST framework settings apply, since the contract is fixed.
+
+    Every check happens in this order: token, origin, active, throttle, body, client signature.
+    """
+
+    http_method_names = ["get", "post", "options"]
+    authentication_classes: list[Any] = []
+    permission_classes: list[Any] = []
+    throttle_classes = [ChannelThrottle]
+    parser_classes: list[Any] = [JSONObjectParser]
+    renderer_classes: list[Any] = [WireRenderer]
+    versioning_class = None
+    schema = ChatAPISchema()
+
+    channel: Channel
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        channel = Channel.objects.with_token(kwargs["token"])
+        if channel is None:
+            raise ChannelNotFound
+        self.channel = channel
+        cors.check_origin(request._request, channel)
+        if request.method == "OPTIONS":
+            return
+        if not channel.active:
+            raise ChannelDisabled
+        super().initial(request, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Nobody logs in here: the token is in the path, and the site's session is none of the API's business."""
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
+        return handle_exception
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = self.get_exception_handler()(exc, {"view": self, "request": self.request._request})
+        response.exception = True
+        return response
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(status=204)
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        if hasattr(self, "channel"):
+            cors.add_headers(request._request, response, self.channel, ", ".join(self.allowed_methods))
+        return response
+
+    @property
+    def token(self) -> str:
+        """The token that the caller used. After a rotation it may be the old one."""
+        return str(self.kwargs["token"])
+
+    def client_from_path(self, request: Request) -> dict[str, Any]:
+        """``client_id`` and ``connection_id`` of a path with a client in it, checked and signed."""
+        fields = {"clientId": self.kwargs["client_id"]}
+        if "cid" in request.query_params:
+            fields["cid"] = request.query_params["cid"]
+        valid = validated(ClientInput, fields)
+        self.check_signature(request, valid["client_id"])
+        return valid
+
+    def check_signature(self, request: Request, client_id: str) -> None:
+        """Section 12 of the contract.
+
+        Raises:
+            InvalidClientSignature
+        """
+        signature = request.headers.get("X-Client-Signature", "")
+        if self.channel.require_signed_clients and not client_signature_is_valid(
+            self.channel.identity_secret, client_id, signature
+        ):
+            raise InvalidClientSignature
+
+
+def validated(serializer_class: type[BaseSerializer[Any]], data: Any) -> dict[str, Any]:
+    """The data in the names of this package; absent and null fields alike are missing.
+
+    Raises:
+        ValidationError: of Django REST framework; becomes ``invalid_request``.
+    """
+    serializer = serializer_class(data=data)
+    serializer.is_valid(raise_exception=True)
+    return {name: value for name, value in serializer.validated_data.items() if value is not None}

@@ -1,0 +1,78 @@
+"""``POST`` and ``GET {token}`` (contract, section 4)."""
+
+import time
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from django.utils.translation import gettext_lazy as _
+
+from .. import selectors
+from ..actions import asking, requests
+from ..conf import chatapi_settings
+from ..constants import MAX_NAME_LENGTH, AnswerState
+from ..exceptions import BotFailed, BotTimeout
+from ..models import Message
+from ..wire.envelope import envelope, join_data
+from ..wire.inputs import RequestInput
+from . import schema
+from .base import ChannelViewSet, validated
+
+#: How often a repeated request looks whether the first one was answered: first and longest wait, in seconds.
+_REPEAT_POLL = (0.02, 0.5)
+
+
+class RequestViewSet(ChannelViewSet):
+    """Send a request, wait for the answer."""
+
+    @schema.send
+    def send(self, request: Request, token: str) -> Response:
+        return self._answer(request, request.data, idempotency_key=self._idempotency_key(request))
+
+    @schema.send_by_query
+    def send_by_query(self, request: Request, token: str) -> Response:
+        return self._answer(request, request.query_params.dict())
+
+    def _answer(self, request: Request, raw: dict[str, Any], idempotency_key: str | None = None) -> Response:
+        valid = validated(RequestInput, raw)
+        self.check_signature(request, valid["client_id"])
+        accepted = requests.accept(
+            channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, **valid
+        )
+        if accepted.repeated:
+            answer = _answer_of_first(accepted.request)
+        else:
+            answer = asking.ask(request=accepted.request)
+        return Response(envelope(answer, token=self.token, client_id=valid["client_id"]))
+
+    def _idempotency_key(self, request: Request) -> str | None:
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not 1 <= len(key) <= MAX_NAME_LENGTH:
+            raise ValidationError({"Idempotency-Key": [_("Send 1 to 255 characters.")]})
+        return key
+
+
+def _answer_of_first(request: Message) -> Message:
+    """What a request with a known Idempotency-Key gets: the first one's result, waited for if need be.
+
+    Raises:
+        BotFailed, BotTimeout: as the first one.
+    """
+    deadline = time.monotonic() + chatapi_settings.SYNC_TIMEOUT
+    pause, longest = _REPEAT_POLL
+    while True:
+        details = {"questionId": str(request.question_id)}
+        found = selectors.answers_of_request(request)
+        if found:
+            answer = found[-1]
+            answer.data = join_data([part.data for part in found])
+            answer.block_form = any(part.block_form for part in found)
+            return answer
+        request.refresh_from_db(fields=["answer_state", "failure"])
+        if request.answer_state == AnswerState.FAILED:
+            raise BotFailed(request.failure, details)
+        if time.monotonic() > deadline:
+            raise BotTimeout(details=details)
+        time.sleep(pause)
+        pause = min(pause * 2, longest)

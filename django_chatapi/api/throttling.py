@@ -1,0 +1,22 @@
+"""The limit of section 3's 429."""
+
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from ..conf import chatapi_settings
+
+
+class ChannelThrottle(SimpleRateThrottle):
+    """``THROTTLE_RATE`` calls per channel and network address; behind a proxy, mind DRF's ``NUM_PROXIES``."""
+
+    scope = "chatapi"
+
+    def get_rate(self) -> str | None:
+        return chatapi_settings.THROTTLE_RATE
+
+    def get_cache_key(self, request: Request, view: APIView) -> str | None:
+        return self.cache_format % {
+            "scope": self.scope,
+            "ident": f"{view.channel.pk}_{self.get_ident(request)}",  # type: ignore[attr-defined]
+        }

@@ -1,0 +1,16 @@
+"""Wiring."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class DjangoChatAPIConfig(AppConfig):
+    name = "django_chatapi"
+    verbose_name = _("Chat API")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks, logs
+
+        checks.install()
+        logs.install()

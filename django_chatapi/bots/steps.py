@@ -1,0 +1,119 @@
+"""Ask a bot, and hand on each step of its answer as soon as it is there."""
+
+import inspect
+import logging
+import traceback
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from asgiref.sync import async_to_sync, sync_to_async
+
+from ..exceptions import BotFailed
+from ..wire.json import UnsafeJSON, check_storable
+from .base import Answer, Bot, Question
+
+logger = logging.getLogger("django_chatapi.bots")
+
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "replies": (list, tuple),
+    "nlp_class": (str, type(None)),
+    "confidence": (int, float, type(None)),
+    "debug_data": (list, tuple),
+    "end_session": (bool,),
+}
+
+
+def run(bot: Bot, question: Question, emit: Callable[[Answer], None]) -> None:
+    """Ask the bot and call ``emit`` with each step, in this thread, whatever form the bot answers in.
+
+    Raises:
+        BotFailed: the bot raised, or answered something that is no answer. What was emitted before stands.
+            Errors of ``emit`` pass through as they are.
+    """
+    try:
+        given: Any = bot.answer(question)
+    except Exception as error:
+        raise _failure(bot, error) from error
+    if isinstance(given, (Awaitable, AsyncIterable)):
+        # One loop for the whole answer: what an async generator opens in one step, it may use in the next.
+        async_to_sync(_run_async)(bot, given, sync_to_async(emit))
+        return
+    steps = iter(_steps(given))
+    while True:
+        try:
+            step = next(steps, None)
+            answer = None if step is None else checked(step)
+        except Exception as error:
+            raise _failure(bot, error) from error
+        if answer is None:
+            return
+        emit(answer)
+
+
+async def _run_async(bot: Bot, given: Any, emit: Callable[[Answer], Awaitable[None]]) -> None:
+    try:
+        if isinstance(given, Awaitable):
+            given = await given
+        steps = aiter(given) if isinstance(given, AsyncIterable) else _aiter(_steps(given))
+    except Exception as error:
+        raise _failure(bot, error) from error
+    while True:
+        try:
+            answer = checked(await anext(steps))
+        except StopAsyncIteration:
+            return
+        except Exception as error:
+            raise _failure(bot, error) from error
+        await emit(answer)
+
+
+async def _aiter(steps: Iterable[Any]) -> Any:
+    for step in steps:
+        yield step
+
+
+def _steps(given: Any) -> Iterable[Any]:
+    if isinstance(given, (Answer, str)):
+        return [given]
+    if given is None:
+        raise BotFailed("The bot returned None; to say nothing, return Answer().")
+    if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
+        raise BotFailed(f"The bot returned {type(given).__name__}; expected an Answer, a text, or several of them.")
+    return given
+
+
+def checked(step: Any) -> Answer:
+    """The step as an answer that can be stored and sent.
+
+    Raises:
+        BotFailed: it cannot.
+    """
+    if isinstance(step, str):
+        step = Answer.text(step)
+    if not isinstance(step, Answer):
+        raise BotFailed(f"The bot gave {type(step).__name__} as a step; expected an Answer or a text.")
+    for name, kinds in _FIELD_TYPES.items():
+        if not isinstance(getattr(step, name), kinds):
+            raise BotFailed(f"{name} of the answer cannot be {type(getattr(step, name)).__name__}.")
+    for index, reply in enumerate(step.replies):
+        if not isinstance(reply, dict) or not isinstance(reply.get("type"), str) or not reply["type"]:
+            raise BotFailed(f"replies[{index}] must be an object with a type.")
+    try:
+        check_storable(vars(step))
+    except UnsafeJSON as error:
+        raise BotFailed(f"The answer cannot be sent. {error}") from error
+    return step
+
+
+def _failure(bot: Bot, error: Exception) -> BotFailed:
+    """The error as operators read it: one line that names the type, the text and the place.
+
+    Deliberately no traceback in the log line, which the contract forbids (section 3); it is there at DEBUG.
+    """
+    logger.debug("The bot %s raised.", type(bot).__name__, exc_info=error)
+    if isinstance(error, BotFailed):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__]
+    place = f" ({inspect.getmodulename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
+    return BotFailed(f"{type(error).__name__}: {error}"[:1000] + place)

@@ -1,0 +1,62 @@
+"""The words of the contract as enums and limits."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+#: Longest ``clientId``, ``cid``, ``event`` and ``Idempotency-Key``, in characters (contract, sections 1 and 4).
+MAX_NAME_LENGTH = 255
+#: Longest ``query``, in characters (contract, section 4).
+MAX_QUERY_LENGTH = 10_000
+#: Most messages that one page of history or one call about statuses holds (contract, sections 7 and 9).
+MAX_ITEMS = 1_000
+#: Deepest nesting of JSON that is accepted or produced. Python's own encoder gives up near 1 000 levels,
+#: less the depth of the stack it is called from; no honest body comes close to this.
+MAX_JSON_DEPTH = 100
+
+
+class MessageType(models.TextChoices):
+    """Who speaks."""
+
+    REQUEST = "request", _("request")  # the client
+    BOT_RESPONSE = "botResponse", _("bot answer")  # the bot, asked or on its own
+    HUMAN_RESPONSE = "humanResponse", _("agent reply")  # an agent
+
+
+class Route(models.TextChoices):
+    """Which way a message went between the caller and us."""
+
+    #: A request sent with ``POST {token}`` or GET; the part of its answer that its own response carried.
+    RESPONSE = "response", _("synchronous")
+    #: A part of the answer that came after the response had left.
+    LATE = "late", _("late")
+    #: A request sent with ``POST {token}/async``, and its answer.
+    ASYNC = "async", _("asynchronous")
+    #: Nobody asked: an agent's reply, or a message that the bot sends on its own.
+    PUSH = "push", _("pushed")
+
+
+class Status(models.TextChoices):
+    """How far a message of the bot or of an agent got (contract, section 9)."""
+
+    NOT_SENT = "NOT_SENT", _("not sent")  # no transport has it yet, or the webhook gave up
+    SENT = "SENT", _("sent")  # a transport has it
+    DELIVERED = "DELIVERED", _("delivered")  # the caller says: it is on the device
+    READ = "READ", _("read")  # the caller says: a person saw it
+
+
+#: What counts as not read.
+UNREAD_STATUSES = (Status.NOT_SENT, Status.SENT, Status.DELIVERED)
+
+
+class AnswerState(models.TextChoices):
+    """What became of a request."""
+
+    PENDING = "pending", _("waiting for the bot")  # nothing was answered yet
+    PARTIAL = "partial", _("answered in part")  # something was answered, the bot goes on
+    ANSWERED = "answered", _("answered")  # the bot is done
+    FAILED = "failed", _("failed")  # the bot failed before it said anything
+    INTERRUPTED = "interrupted", _("interrupted")  # it failed, or its process died, half-way
+
+
+#: Requests that somebody is, or should be, working on.
+OPEN_ANSWER_STATES = (AnswerState.PENDING, AnswerState.PARTIAL)

@@ -1,0 +1,124 @@
+"""Everything that a caller can be told went wrong.
+
+::
+
+    ChatAPIError
+    ├── InvalidRequest             400  invalid_request
+    ├── InvalidClientSignature     401  invalid_client_signature
+    ├── ChannelDisabled            403  channel_disabled
+    ├── OriginNotAllowed           403  origin_not_allowed
+    ├── ChannelNotFound            404  channel_not_found
+    ├── MessageNotFound            404  message_not_found
+    ├── StateNotFound              404  state_not_found
+    ├── IdempotencyConflict        409  idempotency_conflict
+    ├── PayloadTooLarge            413  payload_too_large
+    ├── TextInputDisabled          422  text_input_disabled
+    ├── BotFailed                  502  bot_failed
+    └── BotTimeout                 504  bot_timeout
+
+The codes and the shape of the body are section 3 of the contract.
+"""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+
+class ChatAPIError(Exception):
+    """Base of all. ``message`` is one sentence that says what to do; ``details`` becomes ``args`` in the body."""
+
+    status: int = 500
+    code: str = "internal_error"
+    message: Any = _("Something went wrong on the server; try again later.")
+
+    def __init__(self, message: Any = None, details: dict[str, Any] | None = None) -> None:
+        self.message = message or self.message
+        self.details = details
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class InvalidRequest(ChatAPIError):
+    status = 400
+    code = "invalid_request"
+    message = _("The request is not valid; correct what is named in args.")
+
+
+class InvalidClientSignature(ChatAPIError):
+    status = 401
+    code = "invalid_client_signature"
+    message = _(
+        "This channel requires signed clients; send X-Client-Signature, the hex HMAC-SHA256 of the clientId "
+        "under the channel's identity secret."
+    )
+
+
+class ChannelDisabled(ChatAPIError):
+    status = 403
+    code = "channel_disabled"
+    message = _("This channel is switched off; ask the site's owner to activate it.")
+
+
+class OriginNotAllowed(ChatAPIError):
+    status = 403
+    code = "origin_not_allowed"
+    message = _("Pages of this origin may not call this channel; add it to the channel's allowed origins.")
+
+
+class ChannelNotFound(ChatAPIError):
+    status = 404
+    code = "channel_not_found"
+    message = _("There is no channel with this token; check the token.")
+
+
+class MessageNotFound(ChatAPIError):
+    status = 404
+    code = "message_not_found"
+    message = _("This client has no bot or agent message with this questionId.")
+
+
+class StateNotFound(ChatAPIError):
+    status = 404
+    code = "state_not_found"
+    message = _("No state was saved for this client; save one with POST to this path.")
+
+
+class IdempotencyConflict(ChatAPIError):
+    status = 409
+    code = "idempotency_conflict"
+    message = _("This Idempotency-Key was used with another body; use a new key for a new request.")
+
+
+class PayloadTooLarge(ChatAPIError):
+    status = 413
+    code = "payload_too_large"
+    message = _("The body is too large; send less than the limit in args.")
+
+
+class TextInputDisabled(ChatAPIError):
+    status = 422
+    code = "text_input_disabled"
+    message = _("The last answer takes no free text; send the text of one of its buttons, named in args.")
+
+
+class BotFailed(ChatAPIError):
+    """The bot raised or answered nonsense. ``reason`` is for operators and never goes over the wire."""
+
+    status = 502
+    code = "bot_failed"
+    message = _("The bot failed to answer; the request is kept, and the site's owner sees why in the admin.")
+
+    def __init__(self, reason: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(None, details)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class BotTimeout(ChatAPIError):
+    status = 504
+    code = "bot_timeout"
+    message = _("The bot has not answered in time; its answer will follow as an event and at the webhook.")

@@ -1,0 +1,8 @@
+"""The memory: channels, their clients, and all that was said."""
+
+from .channel import Channel
+from .client import Client, Connection
+from .message import Message, MessageStatus
+from .state import ClientState
+
+__all__ = ["Channel", "Client", "ClientState", "Connection", "Message", "MessageStatus"]

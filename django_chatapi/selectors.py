@@ -1,0 +1,109 @@
+"""Every read."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from .constants import OPEN_ANSWER_STATES, UNREAD_STATUSES, MessageType, Route
+from .models import Channel, Client, ClientState, Message
+
+#: Messages read in one query while a history is streamed: memory stays flat, nothing is held while the reader
+#: is slow.
+STREAM_PAGE = 500
+
+
+def find_client(channel: Channel, client_id: str) -> Client | None:
+    client = Client.objects.filter(channel_id=channel.pk, client_id=client_id).first()
+    if client is not None:
+        client.channel = channel
+    return client
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one client's messages: sequence numbers above ``after``, up to and with ``upto``."""
+
+    client: Client
+    after: int
+    upto: int
+
+
+def history_span(
+    client: Client, since: dt.datetime | None = None, before: dt.datetime | None = None, after: int = 0
+) -> Span:
+    """The messages from ``since`` (inclusive) to ``before`` (exclusive) whose sequence number is above ``after``.
+
+    Times never go back along the sequence, so two look-ups in an index turn a span of time into a span of
+    sequence numbers, however long the history is.
+    """
+    messages = Message.objects.filter(client=client)
+    upto = client.last_sequence
+    if before is not None:
+        last = messages.filter(created_at__lt=before).order_by("-created_at", "-sequence")
+        upto = last.values_list("sequence", flat=True).first() or 0
+    if since is not None:
+        first = messages.filter(created_at__gte=since).order_by("created_at", "sequence")
+        start = first.values_list("sequence", flat=True).first()
+        after = upto if start is None else max(after, start - 1)
+    return Span(client, after, upto)
+
+
+def history_page(span: Span, limit: int) -> list[Message]:
+    """At most ``limit`` messages of the span, oldest first."""
+    messages = Message.objects.filter(
+        client=span.client, sequence__gt=span.after, sequence__lte=span.upto
+    ).defer("raw_request")
+    return list(messages.order_by("sequence")[:limit])
+
+
+def history(span: Span) -> Iterator[list[Message]]:
+    """The whole span, page by page. Each page is a query of its own."""
+    while page := history_page(span, STREAM_PAGE):
+        yield page
+        span = Span(span.client, page[-1].sequence, span.upto)
+
+
+def recent_history(client: Client, before_sequence: int, limit: int) -> list[Message]:
+    """The last ``limit`` messages below a sequence number, oldest first."""
+    messages = Message.objects.filter(client=client, sequence__lt=before_sequence).order_by("-sequence")
+    return list(messages[:limit])[::-1]
+
+
+def latest_message(client: Client, before_sequence: int) -> Message | None:
+    return Message.objects.filter(client=client, sequence__lt=before_sequence).order_by("-sequence").first()
+
+
+def answers_to(client: Client, question_ids: Sequence[UUID]) -> list[Message]:
+    """All bot and agent messages with these ids, oldest first."""
+    answers = Message.objects.filter(client=client, question_id__in=question_ids)
+    return list(answers.exclude(type=MessageType.REQUEST).order_by("sequence"))
+
+
+def answer_message(client: Client, question_id: UUID) -> Message | None:
+    """The bot or agent message with this id; of several (late answers share it) the newest."""
+    return next(iter(reversed(answers_to(client, [question_id]))), None)
+
+
+def answers_of_request(request: Message) -> list[Message]:
+    """What a repeated request is answered with: what its response carried, or else all that came late."""
+    answers = answers_to(request.client, [request.question_id])
+    return [answer for answer in answers if answer.route == Route.RESPONSE] or answers
+
+
+def unread_count(client: Client) -> int:
+    """How many bot and agent messages are not READ; a partial index answers this."""
+    return Message.objects.filter(client=client, status__in=UNREAD_STATUSES).count()
+
+
+def state_of(client: Client) -> ClientState | None:
+    return ClientState.objects.filter(client=client).first()
+
+
+def left_requests(limit: int = 100) -> list[Any]:
+    """Primary keys of requests that nobody works on any more, oldest claim first."""
+    left = Message.objects.filter(answer_state__in=OPEN_ANSWER_STATES, lease_expires_at__lt=timezone.now())
+    return list(left.order_by("lease_expires_at").values_list("pk", flat=True)[:limit])
