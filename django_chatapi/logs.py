@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from django.urls import NoReverseMatch, get_urlconf, reverse
+from django.urls import get_urlconf, reverse
 
 from .tokens import mask
 
@@ -21,7 +21,8 @@ def _path_pattern(urlconf: str | None) -> re.Pattern[str] | None:
     """A pattern for the path segment behind the place where the host mounted the API."""
     try:
         path = reverse("django_chatapi:request", args=[_PROBE], urlconf=urlconf)
-    except NoReverseMatch:
+    except Exception:
+        # Not only NoReverseMatch: a URLconf that cannot be loaded is being logged right now, most likely.
         return None
     return re.compile(re.escape(path.removesuffix(_PROBE)) + r"([^/?\s\"'#]+)")
 

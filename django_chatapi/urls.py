@@ -12,7 +12,7 @@ from .api.statuses import StatusViewSet
 class ClientIdConverter:
     """Any text, slashes and line breaks included: Django decodes ``a%2Fb`` before it looks at the pattern."""
 
-    regex = r"(?s:.+)"
+    regex = r"[\s\S]+"
 
     def to_python(self, value: str) -> str:
         return value
@@ -52,5 +52,5 @@ urlpatterns = [
         StatusViewSet.as_view({"get": "unread"}),
         name="unread-count",
     ),
-    re_path(r"(?s:.*)", not_found),
+    re_path(r"[\s\S]*", not_found),
 ]

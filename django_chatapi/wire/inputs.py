@@ -4,6 +4,8 @@ import datetime as dt
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ..constants import MAX_ITEMS, MAX_NAME_LENGTH, MAX_QUERY_LENGTH, Status
@@ -22,6 +24,9 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+@extend_schema_field(
+    {"oneOf": [{"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH}, {"type": "integer"}]}
+)
 class ClientIdField(TextField):
     """Any non-empty text of at most 255 characters; an integer becomes its decimal text."""
 
@@ -44,6 +49,7 @@ class ClientIdField(TextField):
         return super().to_internal_value(str(data) if type(data) is int else data)
 
 
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})
 class TimeField(serializers.Field):  # type: ignore[type-arg]
     """``2022-09-28T12:32:13.262`` (UTC), ISO 8601 with a zone, or Unix time in milliseconds."""
 
@@ -66,6 +72,7 @@ class TimeField(serializers.Field):  # type: ignore[type-arg]
         return value
 
 
+@extend_schema_field(OpenApiTypes.OBJECT)
 class ObjectField(serializers.Field):  # type: ignore[type-arg]
     """Any JSON object, untouched."""
 

@@ -1,0 +1,82 @@
+"""What most tests need: a channel, and a caller of the API."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client as HTTPClient
+
+from django_chatapi.actions import channels
+from django_chatapi.models import Channel
+
+
+class Caller:
+    """Calls the API of one channel, as an app or a web page would."""
+
+    def __init__(self, channel: Channel, **headers: str) -> None:
+        self.token = channel.token
+        self.headers = headers
+        self.http = HTTPClient(raise_request_exception=False)
+
+    def path(self, *parts: str) -> str:
+        return "/".join(["/chatapi", quote(self.token, safe=":"), *(quote(part, safe="") for part in parts)])
+
+    def get(self, *parts: str, headers: dict[str, str] | None = None, **query: Any) -> HttpResponse:
+        return self._kept(self.http.get(self.path(*parts), query, headers={**self.headers, **(headers or {})}))
+
+    def post(self, *parts: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> HttpResponse:
+        """POST a JSON body; bytes and text are sent as they are."""
+        content = body if isinstance(body, (bytes, str)) else json.dumps(body)
+        return self._kept(
+            self.http.post(
+                self.path(*parts),
+                content,
+                content_type="application/json",
+                query_params=query,
+                headers={**self.headers, **(headers or {})},
+            )
+        )
+
+    def send(self, query: str | None = None, client_id: str = "test", **more: Any) -> dict[str, Any]:
+        """Send a request that has to succeed; return the envelope."""
+        body = {"clientId": client_id, **({"query": query} if query is not None else {}), **more}
+        response = self.post(body=body)
+        assert response.status_code == 200, response.content
+        return response.json()
+
+    def history(self, client_id: str = "test", **query: Any) -> dict[str, Any]:
+        response = self.get("client", client_id, "history", **query)
+        assert response.status_code == 200, response.content
+        return json.loads(response.content)
+
+    def _kept(self, response: Any) -> Any:
+        """A streamed response read to its end, as any HTTP client does."""
+        if response.streaming:
+            content = b"".join(response.streaming_content)
+            read = HttpResponse(content, status=response.status_code, headers=dict(response.headers))
+            read.json = lambda: json.loads(content)  # type: ignore[attr-defined]
+            return read
+        return response
+
+
+@pytest.fixture
+def make_channel(db: None) -> Callable[..., Channel]:
+    """Make a channel; the echo bot unless told otherwise."""
+
+    def make(**fields: Any) -> Channel:
+        return channels.create(**{"name": "Test", "bot": "echo", **fields})
+
+    return make
+
+
+@pytest.fixture
+def channel(make_channel: Callable[..., Channel]) -> Channel:
+    return make_channel()
+
+
+@pytest.fixture
+def caller(channel: Channel) -> Caller:
+    return Caller(channel)

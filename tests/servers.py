@@ -1,0 +1,89 @@
+"""Real processes for the tests: servers of the example project, on the test's own database."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20, what: str = "the condition") -> None:
+    """Look again and again until the condition holds; fail loudly when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not hold within {seconds} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_database_url() -> str:
+    """The database of the running test, as a URL for another process."""
+    settings = connection.settings_dict
+    name = settings["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    host = settings["OPTIONS"].get("host") or settings["HOST"]
+    credentials = quote(settings["USER"]) + (f":{quote(settings['PASSWORD'])}" if settings["PASSWORD"] else "")
+    return f"postgresql://{credentials}@/{name}?host={quote(host, safe='/')}"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a process of the example project needs to join the test's database."""
+    own = {"DATABASE_URL": test_database_url(), "DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    return {**os.environ, **own, **more}
+
+
+@contextlib.contextmanager
+def process(*command: str, cwd: Path = ROOT, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command beside the test; what it printed is shown when the test fails. Killed at the end."""
+    with tempfile.TemporaryFile() as output:
+        running = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=cwd, env=environment(**env), stdout=output, stderr=output
+        )
+        try:
+            yield running
+        except BaseException:
+            output.seek(0)
+            print(f"--- {' '.join(command)}", output.read().decode(errors="replace"), sep="\n")
+            raise
+        finally:
+            if running.poll() is None:
+                running.kill()
+            running.wait()
+
+
+@contextlib.contextmanager
+def web_server(kind: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server of the example project: ``asgi`` (uvicorn) or ``wsgi`` (granian). Gives its address."""
+    port = free_port()
+    commands = {
+        "asgi": ["uvicorn", "example_project.asgi:application", "--port", str(port), "--log-level", "info"],
+        "wsgi": ["granian", "--interface", "wsgi", "example_project.wsgi:application", "--port", str(port)],
+    }
+    with process(*commands[kind], **env) as running:
+        address = f"http://127.0.0.1:{port}"
+
+        def answers() -> bool:
+            assert running.poll() is None, "the server ended"
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{address}/chatapi/", timeout=5).status_code == 404
+            return False
+
+        wait_until(answers, what="the server's start")
+        yield address, running
