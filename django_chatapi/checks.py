@@ -63,7 +63,7 @@ def check_connections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
                 Warning(
                     f"The SQLite database “{alias}” starts its transactions as readers: a host that reads "
                     "before it writes in one gets “database is locked” under load.",
-                    hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.',
+                    hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE"} and switch to WAL in its init_command.',
                     id="django_chatapi.W002",
                 )
             )

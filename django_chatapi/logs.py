@@ -10,7 +10,15 @@ from django.urls import get_urlconf, reverse
 from .tokens import mask
 
 #: Loggers that write request paths: Django's own and those of the common servers.
-PATH_LOGGERS = ("django.request", "django.server", "django.security", "uvicorn.access", "gunicorn.access", "granian.access", "_granian.access")
+PATH_LOGGERS = (
+    "django.request",
+    "django.server",
+    "django.security",
+    "uvicorn.access",
+    "gunicorn.access",
+    "granian.access",
+    "_granian.access",
+)
 
 _PROBE = "token-of-a-channel"
 _GENERATED = re.compile(r"\b[A-Za-z]{8}(:|%3A|%3a)[0-9a-f]{40}\b")

@@ -54,9 +54,9 @@ def history_span(
 
 def history_page(span: Span, limit: int) -> list[Message]:
     """At most ``limit`` messages of the span, oldest first."""
-    messages = Message.objects.filter(
-        client=span.client, sequence__gt=span.after, sequence__lte=span.upto
-    ).defer("raw_request")
+    messages = Message.objects.filter(client=span.client, sequence__gt=span.after, sequence__lte=span.upto).defer(
+        "raw_request"
+    )
     return list(messages.order_by("sequence")[:limit])
 
 

@@ -9,4 +9,4 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
 
 # Static files too, so that the demo needs no proxy; a real site has one, or whitenoise.
-application = ProtocolTypeRouter({"http": ASGIStaticFilesHandler(get_asgi_application())})
+application = ProtocolTypeRouter({"http": ASGIStaticFilesHandler(get_asgi_application())})  # type: ignore[no-untyped-call]

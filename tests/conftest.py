@@ -27,7 +27,9 @@ class Caller:
     def get(self, *parts: str, headers: dict[str, str] | None = None, **query: Any) -> HttpResponse:
         return self._kept(self.http.get(self.path(*parts), query, headers={**self.headers, **(headers or {})}))
 
-    def post(self, *parts: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> HttpResponse:
+    def post(
+        self, *parts: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any
+    ) -> HttpResponse:
         """POST a JSON body; bytes and text are sent as they are."""
         content = body if isinstance(body, (bytes, str)) else json.dumps(body)
         return self._kept(

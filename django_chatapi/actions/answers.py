@@ -18,7 +18,9 @@ class ClaimLost(Exception):
     """Somebody else took the request over, or closed it: what this caller has to say comes too late."""
 
 
-def publish(*, request: Message, steps: Sequence[Answer], route: Route, state: AnswerState, failure: str = "") -> Message:
+def publish(
+    *, request: Message, steps: Sequence[Answer], route: Route, state: AnswerState, failure: str = ""
+) -> Message:
     """Write the steps as one message after its request, in one transaction.
 
     Args:

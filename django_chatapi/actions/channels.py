@@ -50,6 +50,6 @@ def rotate_token(*, channel: Channel, grace: dt.timedelta | None = None) -> str:
         grace = dt.timedelta(seconds=chatapi_settings.TOKEN_ROTATION_GRACE)
     channel.previous_token = channel.token if grace else None
     channel.previous_token_expires_at = timezone.now() + grace if grace else None
-    channel.token = make_token()
+    token = channel.token = make_token()
     channel.save(update_fields=["token", "previous_token", "previous_token_expires_at"])
-    return channel.token
+    return token

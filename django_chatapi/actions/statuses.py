@@ -44,7 +44,7 @@ def update(*, client: Client, receipts: Sequence[Receipt]) -> dict[UUID, Status]
             if (change := _apply(message, receipt.status, receipt.timestamp, now))
         ]
         _record(changes)
-    return {question_id: Status(messages[-1].status) for question_id, messages in found.items()}
+    return {question_id: Status(str(messages[-1].status)) for question_id, messages in found.items()}
 
 
 def update_up_to(
@@ -69,7 +69,7 @@ def update_up_to(
                 break
             above = chunk[-1].sequence
         last.refresh_from_db(fields=["status"])
-        return Status(last.status)
+        return Status(str(last.status))
 
 
 def _answers(client: Client) -> QuerySet[Message]:
@@ -78,7 +78,9 @@ def _answers(client: Client) -> QuerySet[Message]:
     return answers.only("question_id", "sequence", "status", "status_changed_at").select_for_update()
 
 
-def _apply(message: Message, status: Status, timestamp: dt.datetime | None, now: dt.datetime) -> MessageStatus | None:
+def _apply(
+    message: Message, status: Status, timestamp: dt.datetime | None, now: dt.datetime
+) -> MessageStatus | None:
     # A clock that is ahead must not shut out the receipts that follow.
     moment = min(timestamp or now, now)
     if timestamp and message.status_changed_at and moment < message.status_changed_at:

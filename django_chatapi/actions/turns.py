@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from ..models import Channel, Client
 
-
 _TURN_COLUMNS = ["last_sequence", "last_activity_at", "session_number", "session_open"]
 
 

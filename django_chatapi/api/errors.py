@@ -64,7 +64,9 @@ def as_chatapi_error(error: Exception) -> ChatAPIError:
     if isinstance(error, ChatAPIError):
         return error
     if isinstance(error, drf.ValidationError):
-        return InvalidRequest(details=dict(error.detail) if isinstance(error.detail, dict) else {"body": error.detail})
+        return InvalidRequest(
+            details=dict(error.detail) if isinstance(error.detail, dict) else {"body": error.detail}
+        )
     if isinstance(error, drf.ParseError):
         return InvalidRequest(details={"body": [str(error.detail)]})
     for theirs, ours in _TRANSLATED:
@@ -88,8 +90,8 @@ def handle_exception(exception: Exception, context: dict[str, Any]) -> Response:
     if error.code == ChatAPIError.code:
         _report(exception, request)
     response = Response(error_body(error), status=error.status)
-    if isinstance(exception, drf.Throttled) and exception.wait is not None:
-        response["Retry-After"] = str(int(exception.wait) + 1)
+    if isinstance(exception, drf.Throttled):
+        response["Retry-After"] = str(int(getattr(exception, "wait", None) or 0) + 1)
     # Django would log the path, with the token in it.
     response._has_been_logged = True  # type: ignore[attr-defined]
     logger.info("%s %s: %s", request.method, mask_tokens(request.path), error.code)
@@ -97,7 +99,7 @@ def handle_exception(exception: Exception, context: dict[str, Any]) -> Response:
 
 
 def _report(exception: Exception, request: HttpRequest) -> None:
-    """Tell operators in one line, and error trackers all of it; the traceback is at DEBUG (contract, section 3)."""
+    """Tell operators in one line, error trackers all of it. The traceback is at DEBUG (contract, section 3)."""
     path = mask_tokens(request.path)
     frame = exception.__traceback__
     while frame and frame.tb_next:

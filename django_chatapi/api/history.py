@@ -65,5 +65,5 @@ class HistoryViewSet(ChannelViewSet):
 
 
 async def _in_threads(chunks: Iterator[str]) -> AsyncIterator[str]:
-    while (chunk := await sync_to_async(next)(chunks, None)) is not None:
+    while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
         yield chunk

@@ -46,7 +46,7 @@ class JSONValueParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(
+    def parse(  # type: ignore[override]
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> bytes:
         body = read_body(stream, chatapi_settings.MAX_STATE_BYTES)

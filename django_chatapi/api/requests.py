@@ -1,12 +1,12 @@
 """``POST`` and ``GET {token}`` (contract, section 4)."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from django.utils.translation import gettext_lazy as _
 
 from .. import selectors
 from ..actions import asking, requests
@@ -28,7 +28,8 @@ class RequestViewSet(ChannelViewSet):
 
     @schema.send
     def send(self, request: Request, token: str) -> Response:
-        return self._answer(request, request.data, idempotency_key=self._idempotency_key(request))
+        raw = cast("dict[str, Any]", request.data)  # what JSONObjectParser gives
+        return self._answer(request, raw, idempotency_key=self._idempotency_key(request))
 
     @schema.send_by_query
     def send_by_query(self, request: Request, token: str) -> Response:
@@ -37,13 +38,9 @@ class RequestViewSet(ChannelViewSet):
     def _answer(self, request: Request, raw: dict[str, Any], idempotency_key: str | None = None) -> Response:
         valid = validated(RequestInput, raw)
         self.check_signature(request, valid["client_id"])
-        accepted = requests.accept(
-            channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, **valid
-        )
-        if accepted.repeated:
-            answer = _answer_of_first(accepted.request)
-        else:
-            answer = asking.ask(request=accepted.request)
+        accepted = requests.accept(channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, **valid)
+        found = accepted.request
+        answer = _answer_of_first(found) if accepted.repeated else asking.ask(request=found)
         return Response(envelope(answer, token=self.token, client_id=valid["client_id"]))
 
     def _idempotency_key(self, request: Request) -> str | None:

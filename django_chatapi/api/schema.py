@@ -47,10 +47,10 @@ class ChatAPISchema(AutoSchema):
             "set_status": "setStatus",
             "set_statuses": "setStatuses",
             "unread": "getUnreadCount",
-        }[self.view.action]
+        }[str(getattr(self.view, "action", None))]
 
 
-def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, OpenApiResponse]:
+def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Any]:
     """The errors of every endpoint and these."""
     common: list[type[ChatAPIError]] = [
         InvalidRequest,
@@ -60,7 +60,8 @@ def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Open
         ChannelNotFound,
     ]
     by_status: dict[int, list[type[ChatAPIError]]] = {}
-    for error in [*common, *specific, *([PayloadTooLarge] if body else [])]:
+    all_errors: list[type[ChatAPIError]] = [*common, *specific, *([PayloadTooLarge] if body else [])]
+    for error in all_errors:
         by_status.setdefault(error.status, []).append(error)
     described = {
         status: OpenApiResponse(
@@ -73,9 +74,7 @@ def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Open
     others = {406: "`not_acceptable`", 429: "`throttled`, with `Retry-After`."} | (
         {415: "`unsupported_media_type`: send Content-Type: application/json."} if body else {}
     )
-    return described | {
-        status: OpenApiResponse(documents.ErrorDocument, text) for status, text in others.items()
-    }
+    return described | {status: OpenApiResponse(documents.ErrorDocument, text) for status, text in others.items()}
 
 
 def _describe(**description: Any) -> Callable[[F], F]:

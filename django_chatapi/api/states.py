@@ -1,8 +1,8 @@
 """``POST`` and ``GET {token}/client/{clientId}/state`` (contract, section 8)."""
 
 from django.http import HttpResponse
-from rest_framework.exceptions import ParseError
 from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,7 +21,7 @@ class StateViewSet(ChannelViewSet):
 
     @schema.save
     def save(self, request: Request, token: str, client_id: str) -> Response:
-        value = request.data
+        value: object = request.data  # of another type only when the body is empty
         if not isinstance(value, bytes):
             raise ParseError(_("The body is empty; send a JSON value."))
         states.save(channel=self.channel, value=value, **self.client_from_path(request))

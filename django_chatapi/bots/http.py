@@ -54,7 +54,9 @@ class HttpBot(Bot):
         try:
             return [Answer(**answer) for answer in read_answers(loads(self._exchange(body)))]
         except UnsafeJSON as error:
-            raise BotFailed(f"The bot at {self._where()} answered with something else than JSON: {error}") from error
+            raise BotFailed(
+                f"The bot at {self._where()} answered with something else than JSON: {error}"
+            ) from error
         except UnreadableAnswer as error:
             raise BotFailed(f"The bot at {self._where()} answered in another shape: {error}.") from error
 

@@ -78,7 +78,9 @@ def _steps(given: Any) -> Iterable[Any]:
     if given is None:
         raise BotFailed("The bot returned None; to say nothing, return Answer().")
     if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
-        raise BotFailed(f"The bot returned {type(given).__name__}; expected an Answer, a text, or several of them.")
+        raise BotFailed(
+            f"The bot returned {type(given).__name__}; expected an Answer, a text, or several of them."
+        )
     return given
 
 

@@ -34,7 +34,7 @@ class Client(models.Model):
         constraints = [models.UniqueConstraint(fields=["channel", "client_id"], name="chatapi_client_unique")]
 
     def __str__(self) -> str:
-        return self.client_id
+        return str(self.client_id)
 
 
 class Connection(models.Model):
@@ -54,4 +54,4 @@ class Connection(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.connection_id
+        return str(self.connection_id)

@@ -1,12 +1,18 @@
 """Column types that behave the same on every database."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+if TYPE_CHECKING:
+    _CharField = models.CharField[Any, Any]
+    _TextField = models.TextField[Any, Any]
+else:
+    _CharField, _TextField = models.CharField, models.TextField
 
-class ExactCharField(models.CharField):  # type: ignore[type-arg]
+
+class ExactCharField(_CharField):
     """Text compared byte for byte.
 
     MySQL and MariaDB compare case-insensitively and ignore trailing spaces unless told otherwise, so that the
@@ -21,12 +27,16 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
         return parameters
 
 
-class JSONTextField(models.TextField):  # type: ignore[type-arg]
+class JSONTextField(_TextField):
     """A JSON value kept as the text it was made of.
 
     Deliberately not ``JSONField``: PostgreSQL's jsonb reorders keys, respells numbers and refuses the
     character U+0000, and what clients and bots say has to pass through untouched.
     """
+
+    # For type checkers (django-stubs): whatever JSON can say.
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
 
     def get_prep_value(self, value: Any) -> Any:
         return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

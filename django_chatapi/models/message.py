@@ -33,7 +33,7 @@ class Message(models.Model):
     type = models.CharField(_("type"), max_length=16, choices=MessageType.choices)
     route = models.CharField(_("route"), max_length=8, choices=Route.choices)
     question_id = models.UUIDField(_("question id"))
-    connection_id = ExactCharField(_("connection id (cid)"), max_length=MAX_NAME_LENGTH, null=True)  # noqa: DJ001
+    connection_id = ExactCharField(_("connection id (cid)"), max_length=MAX_NAME_LENGTH, null=True)
     query = models.TextField(_("text"), null=True)  # noqa: DJ001
     event_name = models.CharField(_("event"), max_length=MAX_NAME_LENGTH, null=True)  # noqa: DJ001
     data = JSONTextField(
@@ -55,7 +55,7 @@ class Message(models.Model):
     ask_count = models.PositiveSmallIntegerField(_("times asked"), default=0)
     lease_holder = models.UUIDField(_("asked by"), null=True)
     lease_expires_at = models.DateTimeField(_("asked until"), null=True)
-    idempotency_key = ExactCharField(_("idempotency key"), max_length=MAX_NAME_LENGTH, null=True)  # noqa: DJ001
+    idempotency_key = ExactCharField(_("idempotency key"), max_length=MAX_NAME_LENGTH, null=True)
     body_digest = models.CharField(_("digest of the body"), max_length=64, blank=True, default="")
 
     class Meta:
@@ -99,9 +99,7 @@ class Message(models.Model):
 class MessageStatus(models.Model):
     """One change of a message's status. The current one stands on the message, for counting."""
 
-    message = models.ForeignKey(
-        Message, models.CASCADE, related_name="statuses", verbose_name=_("message")
-    )
+    message = models.ForeignKey(Message, models.CASCADE, related_name="statuses", verbose_name=_("message"))
     status = models.CharField(_("status"), max_length=9, choices=Status.choices)
     changed_at = models.DateTimeField(_("changed"), help_text=_("The receipt's own time, if it named one."))
     recorded_at = models.DateTimeField(_("recorded"), auto_now_add=True)

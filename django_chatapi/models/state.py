@@ -15,7 +15,7 @@ class ClientState(models.Model):
         Client, models.CASCADE, primary_key=True, related_name="state", verbose_name=_("client")
     )
     value = models.BinaryField(_("value"))
-    connection_id = ExactCharField(_("saved by (cid)"), max_length=MAX_NAME_LENGTH, null=True)  # noqa: DJ001
+    connection_id = ExactCharField(_("saved by (cid)"), max_length=MAX_NAME_LENGTH, null=True)
     sequence = models.BigIntegerField(_("sequence number"))
     saved_at = models.DateTimeField(_("saved"))
 

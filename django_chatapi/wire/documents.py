@@ -42,13 +42,13 @@ class _EnvelopeHead(serializers.Serializer[Any]):
 class EnvelopeDocument(_EnvelopeHead):
     """The answer envelope."""
 
-    data = DataDocument()
+    data = DataDocument()  # type: ignore[assignment]
 
 
 class HistoryEventDocument(_EnvelopeHead):
     """A request (data as it was sent, no status) or an answer (data of an answer, with its status)."""
 
-    data = serializers.DictField(allow_null=True)
+    data = serializers.DictField(allow_null=True)  # type: ignore[assignment]
     status = serializers.ChoiceField(choices=Status.choices, required=False)
 
 

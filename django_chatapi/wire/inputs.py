@@ -55,8 +55,7 @@ class TimeField(serializers.Field):  # type: ignore[type-arg]
 
     default_error_messages = {
         "invalid": _(
-            "Not a time. Write UTC as 2022-09-28T12:32:13.262, ISO 8601 with a zone, or Unix time in "
-            "milliseconds."
+            "Not a time. Write UTC as 2022-09-28T12:32:13.262, ISO 8601 with a zone, or Unix time in milliseconds."
         )
     }
 
@@ -116,13 +115,14 @@ class RequestInput(serializers.Serializer[Any]):
         help_text="A named event, such as the opening of a page.",
     )
     cid = ConnectionIdField(source="connection_id")
-    data = ObjectField(required=False, allow_null=True, help_text="Any JSON object; it reaches the bot.")
+    data = ObjectField(  # type: ignore[assignment]
+        required=False, allow_null=True, help_text="Any JSON object; it reaches the bot."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if (attrs.get("query") is None) == (attrs.get("event_name") is None):
-            raise serializers.ValidationError(
-                {"query": [_("Send exactly one of query and event.")], "event": [_("Send exactly one of query and event.")]}
-            )
+            reason = [_("Send exactly one of query and event.")]
+            raise serializers.ValidationError({"query": reason, "event": reason})
         return attrs
 
 

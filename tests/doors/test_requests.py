@@ -25,7 +25,9 @@ def test_the_contracts_literal_answer(make_channel):
     assert answer["clientId"] == "test"
     assert answer["query"] == "hi"
     assert answer["blockForm"] is False
-    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", answer["questionId"])
+    assert re.fullmatch(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", answer["questionId"]
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", answer["timestamp"])
     assert answer["data"] == {
         "nlpClass": "/CatchAll",
