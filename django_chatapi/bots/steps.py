@@ -3,7 +3,7 @@
 import inspect
 import logging
 import traceback
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -38,15 +38,14 @@ def run(bot: Bot, question: Question, emit: Callable[[Answer], None]) -> None:
         # One loop for the whole answer: what an async generator opens in one step, it may use in the next.
         async_to_sync(_run_async)(bot, given, sync_to_async(emit))
         return
-    steps = iter(_steps(given))
+    steps = _steps(given)
     while True:
         try:
-            step = next(steps, None)
-            answer = None if step is None else checked(step)
+            answer = checked(next(steps))
+        except StopIteration:
+            return
         except Exception as error:
             raise _failure(bot, error) from error
-        if answer is None:
-            return
         emit(answer)
 
 
@@ -72,16 +71,20 @@ async def _aiter(steps: Iterable[Any]) -> Any:
         yield step
 
 
-def _steps(given: Any) -> Iterable[Any]:
+def _steps(given: Any) -> Iterator[Any]:
+    """What a bot returned, step by step. A generator may also ``return`` its last step."""
     if isinstance(given, (Answer, str)):
-        return [given]
+        yield given
+        return
     if given is None:
         raise BotFailed("The bot returned None; to say nothing, return Answer().")
     if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
         raise BotFailed(
             f"The bot returned {type(given).__name__}; expected an Answer, a text, or several of them."
         )
-    return given
+    last = yield from given
+    if last is not None:
+        yield last
 
 
 def checked(step: Any) -> Answer:
