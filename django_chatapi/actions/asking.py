@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from django.db import close_old_connections
+
 from .. import selectors
 from ..bots import pool
 from ..bots.base import Answer, Bot, Question
@@ -79,6 +81,8 @@ class _Exchange:
         # From here on, not from the first moment in the pool: a question may have to queue there.
         self._lease.enter_context(leases.kept(self._request))
         pool.submit(self._think)
+        # Where connections are not kept between requests, none is held while waiting either.
+        close_old_connections()
         done = self._wait()
         try:
             return _conclude(self._request, self._steps, self._failure, done=done)

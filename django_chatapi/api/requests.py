@@ -45,8 +45,8 @@ class RequestViewSet(ChannelViewSet):
 
     def _idempotency_key(self, request: Request) -> str | None:
         key = request.headers.get("Idempotency-Key")
-        if key is not None and not 1 <= len(key) <= MAX_NAME_LENGTH:
-            raise ValidationError({"Idempotency-Key": [_("Send 1 to 255 characters.")]})
+        if key is not None and not (1 <= len(key) <= MAX_NAME_LENGTH and key.isprintable()):
+            raise ValidationError({"Idempotency-Key": [_("Send 1 to 255 printable characters.")]})
         return key
 
 

@@ -3,8 +3,8 @@
 import inspect
 import logging
 import traceback
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from asgiref.sync import async_to_sync, sync_to_async
 
@@ -82,7 +82,7 @@ def _steps(given: Any) -> Iterator[Any]:
         raise BotFailed(
             f"The bot returned {type(given).__name__}; expected an Answer, a text, or several of them."
         )
-    last = yield from given
+    last = yield from cast("Generator[Any, None, Any]", given)
     if last is not None:
         yield last
 

@@ -44,6 +44,8 @@ def split_origins(value: str) -> list[str]:
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def with_token(self, token: str) -> "Channel | None":
         """The channel that this token opens, be it the current one or a rotated one in its grace time."""
+        if not TOKEN_PATTERN.match(token):
+            return None  # nor would a database take every text that a path can hold
         return (
             self.filter(token=token).first()
             or self.filter(previous_token=token, previous_token_expires_at__gt=timezone.now()).first()

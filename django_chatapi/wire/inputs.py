@@ -18,10 +18,18 @@ class TextField(serializers.CharField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, **kwargs)
 
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if isinstance(data, str) and not self._says_something(data):
+            self.fail("blank")
+        return super().run_validation(data)
+
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+    def _says_something(self, text: str) -> bool:
+        return bool(text.strip())
 
 
 @extend_schema_field(
@@ -37,16 +45,11 @@ class ClientIdField(TextField):
             **kwargs,
         )
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        # CharField calls a text of white space blank; here it is an id like any other.
-        if isinstance(data, str) and data and not data.strip():
-            if len(data) > MAX_NAME_LENGTH:
-                self.fail("max_length", max_length=MAX_NAME_LENGTH)
-            return data
-        return super().run_validation(data)
-
     def to_internal_value(self, data: Any) -> str:
         return super().to_internal_value(str(data) if type(data) is int else data)
+
+    def _says_something(self, text: str) -> bool:
+        return bool(text)  # white space is an id like any other
 
 
 @extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})
