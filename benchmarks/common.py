@@ -20,6 +20,7 @@ import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterator, Sequence  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
 
 #: Threads of the WSGI server, and so its database connections.
 THREADS = 4
@@ -52,25 +53,46 @@ def set_up(database_url: str) -> None:
     call_command("migrate", verbosity=0)
 
 
-@contextlib.contextmanager
-def served(kind: str, **env: str) -> Iterator[tuple[int, int]]:
-    """The benchmarks' site behind a server of its own with one worker: ``wsgi`` (granian) or ``asgi`` (uvicorn).
+@dataclass(frozen=True)
+class Server:
+    """A running web server: its port, and its first process, which may have children."""
 
-    Gives its port and its process id.
-    """
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes so far."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
+        return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Memory of all its processes in bytes, shared pages counted in part (PSS)."""
+        texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids()]
+        return sum(int(text.partition("\nPss:")[2].split()[0]) for text in texts) * 1024
+
+    def _pids(self) -> list[int]:
+        pids = [self.pid]
+        for pid in pids:
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                pids += map(int, children.read_text().split())
+        return pids
+
+
+@contextlib.contextmanager
+def served(kind: str) -> Iterator[Server]:
+    """The benchmarks' site behind a server with one worker: ``wsgi`` (granian) or ``asgi`` (uvicorn)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    commands = {
-        "wsgi": ["granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", str(THREADS)]
-        + ["--no-access-log", "--log-level", "warning", "--port", str(port), "example_project.wsgi:application"],
-        "asgi": ["uvicorn", "--workers", "1", "--no-access-log", "--log-level", "warning"]
-        + ["--port", str(port), "example_project.asgi:application"],
+    kinds = {
+        "wsgi": f"granian example_project.wsgi:application --interface wsgi --blocking-threads {THREADS}",
+        "asgi": "uvicorn example_project.asgi:application",
     }
-    server = subprocess.Popen([sys.executable, "-m", *commands[kind]], cwd=ROOT, env={**os.environ, **env})
+    command = f"{kinds[kind]} --workers 1 --no-access-log --log-level warning --port {port}".split()
+    server = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT)
     try:
         _wait_for(port, server)
-        yield port, server.pid
+        yield Server(port, server.pid)
     finally:
         server.terminate()
         try:

@@ -49,8 +49,16 @@ COLUMNS = [
 ]  # fmt: skip
 INSERT = (
     f"INSERT INTO django_chatapi_message ({', '.join(COLUMNS)}) "
-    f"VALUES ({', '.join(['%s'] * len(COLUMNS))}) RETURNING id"
+    f"VALUES ({', '.join(f'%({column})s' for column in COLUMNS)}) RETURNING id"
 )
+BLANK = dict.fromkeys(COLUMNS) | {
+    "route": "response",
+    "block_form": False,
+    "new_session": False,
+    "failure": "",
+    "ask_count": 0,
+    "body_digest": "",
+}
 
 
 class Body(serializers.Serializer):  # type: ignore[type-arg]
@@ -75,8 +83,9 @@ class FloorView(APIView):
     def post(self, request: Request, token: str) -> Response:
         body = Body(data=request.data)
         body.is_valid(raise_exception=True)
-        valid = body.validated_data
-        client_id, query, event, cid = (valid.get(name) for name in ("clientId", "query", "event", "cid"))
+        client_id, query, event, cid, sent = (
+            body.validated_data.get(name) for name in ("clientId", "query", "event", "cid", "data")
+        )
         question_id, lease_holder = make_question_id(), uuid.uuid4()
         with transaction.atomic(), connection.cursor() as cursor:
             now = dt.datetime.now(dt.timezone.utc)
@@ -85,13 +94,27 @@ class FloorView(APIView):
             if turn is None:
                 raise NotFound
             client, sequence, moment = turn
-            sent = valid.get("data")
-            cursor.execute(
-                INSERT,
-                [client, sequence, moment, "request", "response", question_id, cid, query, event]
-                + [sent and json.dumps(sent), False, None, None, json.dumps(request.data), False, "pending", ""]
-                + [1, lease_holder, now + LEASE, None, ""],
-            )
+            both = {
+                **BLANK,
+                "client_id": client,
+                "question_id": question_id,
+                "connection_id": cid,
+                "query": query,
+                "event_name": event,
+            }
+            row = {
+                **both,
+                "sequence": sequence,
+                "created_at": moment,
+                "type": "request",
+                "data": None if sent is None else json.dumps(sent),
+                "raw_request": json.dumps(request.data),
+                "answer_state": "pending",
+                "ask_count": 1,
+                "lease_holder": lease_holder,
+                "lease_expires_at": now + LEASE,
+            }
+            cursor.execute(INSERT, row)
             [message] = cursor.fetchone()
 
         text = query or event
@@ -108,11 +131,16 @@ class FloorView(APIView):
             cursor.execute(MARK_ANSWERED, [message, lease_holder])
             cursor.execute(TAKE_NEXT_TURN, [dt.datetime.now(dt.timezone.utc), client])
             sequence, moment = cursor.fetchone()
-            cursor.execute(
-                INSERT,
-                [client, sequence, moment, "botResponse", "response", question_id, cid, query, event]
-                + [json.dumps(data), False, "SENT", moment, None, False, None, "", 0, None, None, None, ""],
-            )
+            row = {
+                **both,
+                "sequence": sequence,
+                "created_at": moment,
+                "type": "botResponse",
+                "data": json.dumps(data),
+                "status": "SENT",
+                "status_changed_at": moment,
+            }
+            cursor.execute(INSERT, row)
         return Response(
             {
                 "token": token,

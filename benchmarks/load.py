@@ -24,9 +24,7 @@ def client_id(connection: int, number: int) -> str:
 def main(port: int, path: str, connections: int, seconds: float, body: dict[str, Any]) -> None:
     start = threading.Barrier(connections + 1)
     with ThreadPoolExecutor(connections) as pool:
-        callers = [
-            pool.submit(call, port, path, number, seconds, body, start) for number in range(connections)
-        ]
+        callers = [pool.submit(call, port, path, number, seconds, body, start) for number in range(connections)]
         start.wait()
         began, cpu = time.perf_counter(), time.process_time()
         latencies = [latency for caller in callers for latency in caller.result()]

@@ -7,18 +7,18 @@ import subprocess
 import sys
 from typing import Any
 
-from common import ROOT, THREADS, describe_machine, postgresql, served, set_up, spread
+from common import ROOT, THREADS, Server, describe_machine, postgresql, served, set_up, spread
 
 from benchmarks import load
-from benchmarks.profile import print_profile
+from benchmarks.layers import print_layers
 
 CONNECTIONS = 6
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds; each measures both, one after the other")
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds; each measures both, one after the other")
+    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="callers at the same time")
     parser.add_argument("--cid", action="store_true", help="name a connection in each request")
     parser.add_argument("--profile", action="store_true", help="only show where the time of a POST goes")
@@ -32,10 +32,10 @@ def main() -> None:
         check_answers(paths, body)
         print_queries(paths, body)
         if options.profile:
-            print_profile(paths, {"clientId": load.client_id(0, 0), **body})
+            print_layers(paths, {"clientId": load.client_id(0, 0), **body})
             return
-        with served("wsgi") as (port, _pid):
-            rounds = measure(port, paths, body, options)
+        with served("wsgi") as server:
+            rounds = measure(server, paths, body, options)
     report(rounds)
 
 
@@ -69,7 +69,9 @@ def check_answers(paths: dict[str, str], body: dict[str, Any]) -> None:
         answer = post(path, {"clientId": load.client_id(0, 1), **body})
         messages = Message.objects.filter(question_id=answer["questionId"]).order_by("sequence")
         varying = {"id", "sequence", "created_at", "status_changed_at", "question_id"}
-        rows[name] = [{key: value for key, value in row.items() if key not in varying} for row in messages.values()]
+        rows[name] = [
+            {key: value for key, value in row.items() if key not in varying} for row in messages.values()
+        ]
         answers[name] = {**answer, "questionId": None, "timestamp": None}
     assert answers["chatapi"] == answers["floor"], answers
     assert rows["chatapi"] == rows["floor"], rows
@@ -88,14 +90,14 @@ def print_queries(paths: dict[str, str], body: dict[str, Any]) -> None:
 
 
 def measure(
-    port: int, paths: dict[str, str], body: dict[str, Any], options: argparse.Namespace
+    server: Server, paths: dict[str, str], body: dict[str, Any], options: argparse.Namespace
 ) -> list[dict[str, dict[str, Any]]]:
     """Rounds of one measurement of each, after a round that does not count."""
     print(f"granian, 1 worker, {THREADS} threads; {options.connections} connections; {options.seconds:g} s each")
     rounds = []
     for number in range(options.rounds + 1):
         order = sorted(paths, reverse=number % 2 == 0)
-        done = {name: run_load(port, paths[name], body, options) for name in order}
+        done = {name: run_load(server, paths[name], body, options) for name in order}
         if number == 0:
             continue
         rounds.append(done)
@@ -109,14 +111,14 @@ def measure(
     return rounds
 
 
-def run_load(port: int, path: str, body: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    arguments = [str(port), path, str(options.connections), str(options.seconds), json.dumps(body)]
+def run_load(server: Server, path: str, body: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    arguments = [str(server.port), path, str(options.connections), str(options.seconds), json.dumps(body)]
     command = [sys.executable, "-m", "benchmarks.load", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=options.seconds + 60
-    )
+    before = server.cpu_seconds()
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=options.seconds + 60)
+    spent = server.cpu_seconds() - before
     result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return {**result, "server_cpu": spent * 1000 / len(result["latencies"])}
 
 
 def report(rounds: list[dict[str, dict[str, Any]]]) -> None:
@@ -126,10 +128,12 @@ def report(rounds: list[dict[str, dict[str, Any]]]) -> None:
         print(
             f"{name:8} {spread([done[name]['rate'] for done in rounds])} POST/s; "
             f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms; "
+            f"{statistics.median(done[name]['server_cpu'] for done in rounds):.2f} ms of the server's CPU each; "
             f"generator {max(done[name]['cpu'] for done in rounds):.0%} of a core"
         )
     ratios = [done["chatapi"]["rate"] / done["floor"]["rate"] for done in rounds]
-    print(f"ratio    {spread(ratios, 3)}; aim: at least 0.75")
+    of_cpu = [done["floor"]["server_cpu"] / done["chatapi"]["server_cpu"] for done in rounds]
+    print(f"ratio    {spread(ratios, 2)} of the rates, {spread(of_cpu, 2)} of the CPU time; aim: at least 0.75")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from .bots.registry import UnknownBot, bot_class, registered
-from .conf import Defaults
+from .conf import Defaults, chatapi_settings
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -22,7 +22,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     types = typing.get_type_hints(Defaults)
     for name, value in chatapi.items():
         if name not in types:
-            near = difflib.get_close_matches(str(name), types, n=1)
+            near = difflib.get_close_matches(str(name).upper(), types, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(types)}."
             problems.append(Error(f"CHATAPI has no setting {name}.", hint=hint, id="django_chatapi.E002"))
         elif not _fits(value, types[name]):
@@ -35,7 +35,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             )
     if problems:
         return problems
-    for name in registered():
+    for name in dict.fromkeys([*registered(), chatapi_settings.DEFAULT_BOT]):
         try:
             bot_class(name)
         except UnknownBot as error:

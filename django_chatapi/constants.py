@@ -60,3 +60,5 @@ class AnswerState(models.TextChoices):
 
 #: Requests that somebody is, or should be, working on.
 OPEN_ANSWER_STATES = (AnswerState.PENDING, AnswerState.PARTIAL)
+#: Requests that operators should look at.
+WRONG_ANSWER_STATES = (AnswerState.FAILED, AnswerState.INTERRUPTED)

@@ -112,7 +112,8 @@ class BotFailed(ChatAPIError):
 
     def __init__(self, reason: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(None, details)
-        self.reason = reason
+        # One line, of characters that every database stores: bots raise whatever they like.
+        self.reason = "".join(char if char.isprintable() else " " for char in str(reason))
 
     def __str__(self) -> str:
         return self.reason

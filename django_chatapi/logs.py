@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from django.urls import get_urlconf, reverse
+from django.urls import get_script_prefix, get_urlconf, reverse
 
 from .tokens import mask
 
@@ -14,6 +14,8 @@ PATH_LOGGERS = (
     "django.request",
     "django.server",
     "django.security",
+    "django.security.csrf",  # a filter on a logger is not asked for what its children log
+    "django.channels.server",
     "uvicorn.access",
     "gunicorn.access",
     "granian.access",
@@ -21,24 +23,29 @@ PATH_LOGGERS = (
 )
 
 _PROBE = "token-of-a-channel"
-_GENERATED = re.compile(r"\b[A-Za-z]{8}(:|%3A|%3a)[0-9a-f]{40}\b")
+_GENERATED = re.compile(r"[A-Za-z]{8}(:|%3A|%3a)[0-9a-f]{40}")
 
 
 @lru_cache(maxsize=8)
-def _path_pattern(urlconf: str | None) -> re.Pattern[str] | None:
-    """A pattern for the path segment behind the place where the host mounted the API."""
-    try:
-        path = reverse("django_chatapi:request", args=[_PROBE], urlconf=urlconf)
-    except Exception:
-        # Not only NoReverseMatch: a URLconf that cannot be loaded is being logged right now, most likely.
-        return None
-    return re.compile(re.escape(path.removesuffix(_PROBE)) + r"([^/?\s\"'#]+)")
+def _path_pattern(urlconf: str | None) -> re.Pattern[str]:
+    """A pattern for the path segment behind the place where the host mounted the API.
+
+    The place of the site itself, its script prefix, is left out: some servers log paths without it.
+    """
+    path = reverse("django_chatapi:request", args=[_PROBE], urlconf=urlconf)
+    mount = "/" + path.removeprefix(get_script_prefix()).removesuffix(_PROBE)
+    return re.compile(re.escape(mount) + r"([^/?\s\"'#]+)")
 
 
 def mask_tokens(text: str) -> str:
     """The text with every channel token in it cut short."""
-    pattern = _path_pattern(get_urlconf())
-    if pattern is not None:
+    try:
+        pattern = _path_pattern(get_urlconf())
+    except Exception:  # noqa: S110
+        # Not only NoReverseMatch: a URLconf that cannot be loaded is being logged right now, most likely.
+        # The next line tries again.
+        pass
+    else:
         text = pattern.sub(lambda match: match[0].removesuffix(match[1]) + mask(match[1]), text)
     return _GENERATED.sub(lambda match: mask(match[0]), text)
 
@@ -55,7 +62,14 @@ class MaskTokens(logging.Filter):
         return True
 
     def _masked(self, value: Any) -> Any:
-        return mask_tokens(value) if isinstance(value, str) else value
+        if value is None or isinstance(value, (int, float)):
+            return value
+        try:
+            text = str(value)
+        except Exception:
+            return value
+        masked = mask_tokens(text)
+        return value if masked == text else masked
 
 
 def install() -> None:

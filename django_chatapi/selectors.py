@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from .constants import OPEN_ANSWER_STATES, UNREAD_STATUSES, MessageType, Route
-from .models import Channel, Client, ClientState, Message
+from .models import Channel, Client, ClientState, Message, rows
 
 #: Messages read in one query while a history is streamed: memory stays flat, nothing is held while the reader
 #: is slow.
@@ -17,7 +17,7 @@ STREAM_PAGE = 500
 
 
 def find_client(channel: Channel, client_id: str) -> Client | None:
-    client = Client.objects.filter(channel_id=channel.pk, client_id=client_id).first()
+    client = rows.find(Client, channel=channel.pk, client_id=client_id)
     if client is not None:
         client.channel = channel
     return client

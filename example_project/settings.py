@@ -5,8 +5,15 @@
 """
 
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-import environ
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    import environ
+except ImportError as error:
+    raise ImproperlyConfigured("The example project needs: pip install -e '.[demo]'") from error
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()  # type: ignore[no-untyped-call]
@@ -58,14 +65,22 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Writers wait for each other instead of failing, and readers wait for nobody.
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "timeout": 20,
-    }
+
+def database(url: str) -> dict[str, Any]:
+    """The settings of the database behind a URL."""
+    config: dict[str, Any] = env.db_url_config(url)  # type: ignore[no-untyped-call]
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        # Writers wait for each other instead of failing, and readers wait for nobody.
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "timeout": 20,
+        }
+    return config
+
+
+DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{quote(str(BASE_DIR / 'db.sqlite3'))}")
+DATABASES = {"default": database(DATABASE_URL)}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -54,8 +55,14 @@ def process(*command: str, cwd: Path = ROOT, **env: str) -> Iterator[subprocess.
     """Run a command beside the test; what it printed is shown when the test fails. Killed at the end."""
     with tempfile.TemporaryFile() as output:
         running = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=cwd, env=environment(**env), stdout=output, stderr=output
+            [sys.executable, "-m", *command],
+            cwd=cwd,
+            env=environment(**env),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
+        running.stdout = output
         try:
             yield running
         except BaseException:
@@ -63,9 +70,18 @@ def process(*command: str, cwd: Path = ROOT, **env: str) -> Iterator[subprocess.
             print(f"--- {' '.join(command)}", output.read().decode(errors="replace"), sep="\n")
             raise
         finally:
-            if running.poll() is None:
-                running.kill()
+            # The whole group: a server's workers outlive a main process that is killed.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
             running.wait()
+
+
+def printed(running: "subprocess.Popen[bytes]") -> str:
+    """What a process of these has printed so far."""
+    assert running.stdout is not None
+    # Not by reading the file: it would move the place at which the process goes on writing.
+    file = running.stdout.fileno()
+    return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from ..bots.base import Answer
 from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route, Status
-from ..models import Client, Message
+from ..models import Client, Message, rows
 from ..wire.envelope import answer_data, button_texts, join_data
 from .announce import announce_on_commit
 from .turns import take_turn
@@ -58,7 +58,7 @@ def publish(
             status_changed_at=moment,
         )
         message.status = message.initial_status or Status.NOT_SENT
-        message.save(force_insert=True)
+        rows.insert(message)
         announce_on_commit(message)
     request.answer_state = state
     return message
@@ -78,8 +78,7 @@ def _move(request: Message, state: AnswerState, failure: str) -> None:
     columns: dict[str, Any] = {"answer_state": state, "failure": failure}
     if state not in OPEN_ANSWER_STATES:
         columns |= {"lease_holder": None, "lease_expires_at": None}
-    claimed = Message.objects.filter(pk=request.pk, lease_holder=request.lease_holder)
-    if not claimed.update(**columns):
+    if not rows.update(Message, {"id": request.pk, "lease_holder": request.lease_holder}, columns):
         raise ClaimLost
 
 

@@ -80,7 +80,11 @@ class _Exchange:
     def ask(self) -> Message:
         # From here on, not from the first moment in the pool: a question may have to queue there.
         self._lease.enter_context(leases.kept(self._request))
-        pool.submit(self._think)
+        try:
+            pool.submit(self._think)
+        except BaseException:
+            self._lease.close()
+            raise
         # Where connections are not kept between requests, none is held while waiting either.
         close_old_connections()
         done = self._wait()
@@ -172,15 +176,14 @@ def _conclude(request: Message, steps: list[Answer], failure: BotFailed | None, 
     details = {"questionId": str(request.question_id)}
     if not steps and not done:
         raise BotTimeout(details=details)
-    if not steps and failure:
-        _log_failure(request, failure)
-        answers.close(request=request, state=AnswerState.FAILED, failure=failure.reason)
-        raise BotFailed(failure.reason, details)
     state = AnswerState.ANSWERED if done else AnswerState.PARTIAL
     if failure:
         _log_failure(request, failure)
         state = AnswerState.INTERRUPTED
     try:
+        if failure and not steps:
+            answers.close(request=request, state=AnswerState.FAILED, failure=failure.reason)
+            raise BotFailed(failure.reason, details)
         return answers.publish(
             request=request,
             steps=steps or [Answer()],

@@ -1,15 +1,18 @@
 """Create channels and rotate their tokens."""
 
 import datetime as dt
+import json
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from ..bots.registry import InvalidOptions, UnknownBot, validate_options
 from ..conf import chatapi_settings
 from ..models import Channel
 from ..tokens import make_token
+from ..wire.json import UnsafeJSON, check_storable
 
 
 def check_bot(*, bot: str, bot_options: dict[str, Any]) -> None:
@@ -18,6 +21,14 @@ def check_bot(*, bot: str, bot_options: dict[str, Any]) -> None:
     Raises:
         ValidationError: for the fields ``bot`` and ``bot_options``, in the bot's own words.
     """
+    try:
+        check_storable(bot_options)
+    except UnsafeJSON as error:
+        raise ValidationError({"bot_options": str(error)}) from error
+    if "\\u0000" in json.dumps(bot_options):
+        raise ValidationError(
+            {"bot_options": _("The options hold the character U+0000, which PostgreSQL refuses.")}
+        )
     try:
         validate_options(bot, bot_options)
     except UnknownBot as error:

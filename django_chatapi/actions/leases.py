@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, connections
+from django.db import connections
 
 from ..conf import chatapi_settings
 from ..models import Message
@@ -32,8 +32,8 @@ class _Keeper:
         with self._lock:
             self._holders.add(holder)
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._renew, name="chatapi-leases", daemon=True).start()
+                self._running = True
 
     def remove(self, holder: uuid.UUID) -> None:
         with self._lock:
@@ -49,7 +49,8 @@ class _Keeper:
                     return
             try:
                 renew_claims(holders=holders)
-            except DatabaseError as error:
+            except Exception as error:
+                # Whatever it was: with this thread every claim of the process would end.
                 logger.warning("Claims could not be renewed: %s", type(error).__name__)
             finally:
                 connections.close_all()

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from .. import selectors
 from ..conf import chatapi_settings
-from ..constants import AnswerState, MessageType, Route
+from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route
 from ..exceptions import IdempotencyConflict, TextInputDisabled
 from ..identifiers import make_question_id
-from ..models import Channel, Client, Connection, Message
+from ..models import Channel, Client, Connection, Message, rows
 from ..wire.envelope import button_texts
 from .announce import announce_on_commit
 from .turns import client_for, take_turn
@@ -78,9 +78,8 @@ def accept(
             if channel.disable_text_with_buttons and query is not None:
                 _refuse_free_text(client, query)
             if connection_id is not None:
-                connection = Connection(client=client, connection_id=connection_id)
-                Connection.objects.bulk_create([connection], ignore_conflicts=True)
-            request = Message.objects.create(
+                _remember_connection(client, connection_id)
+            request = Message(
                 client=client,
                 sequence=client.last_sequence,
                 created_at=moment,
@@ -98,6 +97,7 @@ def accept(
                 answer_state=AnswerState.PENDING,
                 **_claim(ask_count=1),
             )
+            rows.insert(request)
             announce_on_commit(request)
     except _Repeated as repeated:
         return Accepted(repeated.first, repeated=True)
@@ -136,7 +136,9 @@ def claim_left(*, pk: Any) -> Message | None:
 
 def renew_claims(*, holders: list[uuid.UUID]) -> None:
     """Keep the requests of these claims from being taken over: their bots are still thinking."""
-    Message.objects.filter(lease_holder__in=holders).update(lease_expires_at=_lease_end())
+    # Only open requests are claimed. That they are asked for lets the database look at those alone.
+    held = Message.objects.filter(lease_holder__in=holders, answer_state__in=OPEN_ANSWER_STATES)
+    held.update(lease_expires_at=_lease_end())
 
 
 def _claim(*, ask_count: int) -> dict[str, Any]:
@@ -154,6 +156,12 @@ def _lease_end() -> dt.datetime:
 def _was_silent(client: Client, now: dt.datetime) -> bool:
     silence = dt.timedelta(seconds=chatapi_settings.SESSION_TIMEOUT)
     return client.last_activity_at is not None and now - client.last_activity_at > silence
+
+
+def _remember_connection(client: Client, connection_id: str) -> None:
+    if rows.find(Connection, client=client.pk, connection_id=connection_id) is None:
+        connection = Connection(client=client, connection_id=connection_id)
+        Connection.objects.bulk_create([connection], ignore_conflicts=True)
 
 
 def _refuse_repetition(client: Client, key: str, digest: str, now: dt.datetime) -> None:

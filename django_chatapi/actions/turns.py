@@ -6,18 +6,19 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..models import Channel, Client
+from .. import selectors
+from ..models import Channel, Client, rows
 
 _TURN_COLUMNS = ["last_sequence", "last_activity_at", "session_number", "session_open"]
 
 
 def client_for(*, channel: Channel, client_id: str) -> Client:
     """The client with this id; made on first sight, by however many requests at once."""
-    client = Client.objects.filter(channel_id=channel.pk, client_id=client_id).first()
+    client = selectors.find_client(channel, client_id)
     if client is None:
         Client.objects.bulk_create([Client(channel=channel, client_id=client_id)], ignore_conflicts=True)
         client = Client.objects.get(channel_id=channel.pk, client_id=client_id)
-    client.channel = channel
+        client.channel = channel
     return client
 
 
@@ -47,8 +48,8 @@ def take_turn(
             "last_activity_at": moment,
             **(change(client, moment) if change else {}),
         }
-        untouched = Client.objects.filter(pk=client.pk, last_sequence=client.last_sequence)
-        if untouched.update(**columns):
+        untouched = {"id": client.pk, "last_sequence": client.last_sequence}
+        if rows.update(Client, untouched, columns):
             for name, value in columns.items():
                 setattr(client, name, value)
             return moment

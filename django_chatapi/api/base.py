@@ -1,10 +1,13 @@
 """What every endpoint has in common: the channel, who may call, and how failures look."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
 from django.utils.decorators import method_decorator
+from django.utils.translation import get_language
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,6 +33,13 @@ class WireRenderer(JSONRenderer):
     strict = True
 
 
+class AcceptHeaderOnly(DefaultContentNegotiation):
+    """A query parameter ``format`` is the caller's own, and none of REST framework's business."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:
+        return renderers
+
+
 # Deliberately outside ATOMIC_REQUESTS: the request has to be committed before the bot is asked, and no
 # transaction may be held while it thinks.
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
@@ -45,6 +55,7 @@ class ChannelViewSet(ViewSet):
     throttle_classes = [ChannelThrottle]
     parser_classes: list[Any] = [JSONObjectParser]
     renderer_classes: list[Any] = [WireRenderer]
+    content_negotiation_class = AcceptHeaderOnly
     versioning_class = None
     schema = ChatAPISchema()
 
@@ -116,6 +127,24 @@ def validated(serializer_class: type[BaseSerializer[Any]], data: Any) -> dict[st
     Raises:
         ValidationError: of Django REST framework; becomes ``invalid_request``.
     """
-    serializer = serializer_class(data=data)
-    serializer.is_valid(raise_exception=True)
-    return {name: value for name, value in serializer.validated_data.items() if value is not None}
+    fields = _serializers.of(serializer_class).run_validation(data)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class _Serializers(threading.local):
+    """A thread's serializers, one of each class: to make one copies all its fields, and costs more than to use it.
+
+    Deliberately not shared by threads, nor by languages: fields put some of their messages into words only once.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Any, BaseSerializer[Any]] = {}
+
+    def of(self, serializer_class: type[BaseSerializer[Any]]) -> BaseSerializer[Any]:
+        key = serializer_class, get_language()
+        if key not in self._made:
+            self._made[key] = serializer_class()
+        return self._made[key]
+
+
+_serializers = _Serializers()

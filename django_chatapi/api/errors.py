@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
@@ -94,13 +95,18 @@ def handle_exception(exception: Exception, context: dict[str, Any]) -> Response:
         response["Retry-After"] = str(int(getattr(exception, "wait", None) or 0) + 1)
     # Django would log the path, with the token in it.
     response._has_been_logged = True  # type: ignore[attr-defined]
-    logger.info("%s %s: %s", request.method, mask_tokens(request.path), error.code)
+    logger.info("%s %s: %s", request.method, _path(request), error.code)
     return response
+
+
+def _path(request: HttpRequest) -> str:
+    """The path as a log line may show it: without the token, and without line breaks of the caller's."""
+    return mask_tokens(request.path.encode("unicode_escape").decode())
 
 
 def _report(exception: Exception, request: HttpRequest) -> None:
     """Tell operators in one line, error trackers all of it. The traceback is at DEBUG (contract, section 3)."""
-    path = mask_tokens(request.path)
+    path = _path(request)
     frame = exception.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
@@ -110,8 +116,9 @@ def _report(exception: Exception, request: HttpRequest) -> None:
     got_request_exception.send(sender=None, request=request)
 
 
+@csrf_exempt
 def not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
     """The last URL pattern: an unknown path below the API is an error of the API, not a page of the site."""
-    response = JsonResponse(error_body(NotFound()), status=404)
+    response = JsonResponse(error_body(NotFound()), status=404, headers={"Cache-Control": "no-store"})
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -1,12 +1,18 @@
 """A bot behind a URL."""
 
+import contextlib
 import json
+import re
+import socket
 import threading
 import time
 from typing import Any
 
 import urllib3
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
 
 from ..exceptions import BotFailed
 from ..wire.bot_protocol import UnreadableAnswer, question_body, read_answers
@@ -15,8 +21,59 @@ from .base import Answer, Bot, Question
 
 #: Largest answer that is read, in bytes.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-#: Bytes read between two looks at the clock.
+#: Bytes read at a time.
 _CHUNK = 64 * 1024
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+def validate_url(url: str) -> None:
+    """Raise a ValidationError for anything but http and https. Names without a dot are good inner addresses."""
+    with contextlib.suppress(urllib3.exceptions.LocationParseError):
+        parsed = urllib3.util.parse_url(url)
+        if parsed.scheme in ("http", "https") and parsed.host:
+            return
+    raise serializers.ValidationError(_("Write an address such as https://bots.example.com/answer."))
+
+
+def validate_headers(headers: dict[str, str]) -> None:
+    """Raise a ValidationError for what HTTP cannot send."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise serializers.ValidationError(
+                _("“%(name)s” is no header: names and values are ASCII, without line breaks.") % {"name": name}
+            )
+
+
+class _Timed(HTTPConnection):
+    """A connection that is shut when the time is over.
+
+    A socket's own timeout counts from packet to packet, and one byte a second would pass it for ever.
+    """
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        # urllib3 has set the timeout to what connecting and sending left of the total.
+        timer = threading.Timer(float(self.timeout or 0), _shut, [self.sock])
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()
+        except BaseException:
+            timer.cancel()
+            raise
+        response.timer = timer  # type: ignore[attr-defined]
+        return response
+
+
+class _TimedTLS(_Timed, HTTPSConnection):
+    pass
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # The plain socket's own method: that of a TLS socket is not made for other threads.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class HttpBot(Bot):
@@ -27,15 +84,18 @@ class HttpBot(Bot):
     """
 
     class Options(serializers.Serializer[Any]):
-        url = serializers.URLField(help_text="Where the question is sent with POST.")
+        url = serializers.CharField(validators=[validate_url], help_text="Where the question is sent with POST.")
         timeout = serializers.FloatField(
             default=25.0, min_value=0.1, max_value=600, help_text="Seconds for the whole exchange."
         )
         headers = serializers.DictField(
-            child=serializers.CharField(), required=False, help_text="Sent along, such as Authorization."
+            child=serializers.CharField(),
+            required=False,
+            validators=[validate_headers],
+            help_text="Sent along, such as Authorization.",
         )
 
-    _pool: urllib3.PoolManager | None = None
+    _pool: urllib3.HTTPConnectionPool | None = None
     _pool_lock = threading.Lock()
 
     def answer(self, question: Question) -> list[Answer]:
@@ -64,48 +124,55 @@ class HttpBot(Bot):
         """POST the body and read the answer, all within the timeout."""
         seconds = float(self.options["timeout"])
         deadline = time.monotonic() + seconds
+        headers = urllib3.HTTPHeaderDict({"Content-Type": "application/json", "Accept": "application/json"})
+        for name, value in (self.options.get("headers") or {}).items():
+            headers[name] = value
+        content = None
         try:
             response = self._connections().request(
                 "POST",
-                self.options["url"],
+                urllib3.util.parse_url(self.options["url"]).request_uri,
                 body=json.dumps(body).encode(),
-                headers={"Content-Type": "application/json", "Accept": "application/json"}
-                | dict(self.options.get("headers") or {}),
+                headers=headers,
                 timeout=urllib3.Timeout(total=seconds),
                 retries=False,
                 redirect=False,
                 preload_content=False,
             )
-            with response:
-                if response.status >= 300:
-                    raise BotFailed(f"The bot at {self._where()} answered with status {response.status}.")
-                return self._read(response, deadline, seconds)
-        except urllib3.exceptions.TimeoutError as error:
-            raise self._too_slow(seconds) from error
+            try:
+                with response:
+                    if response.status >= 300:
+                        raise BotFailed(f"The bot at {self._where()} answered with status {response.status}.")
+                    content = self._read(response)
+            finally:
+                response.timer.cancel()  # type: ignore[attr-defined]
         except urllib3.exceptions.HTTPError as error:
-            raise BotFailed(f"The bot at {self._where()} cannot be reached: {type(error).__name__}.") from error
+            if time.monotonic() < deadline:
+                raise BotFailed(
+                    f"The bot at {self._where()} cannot be reached: {type(error).__name__}."
+                ) from error
+        # Of an exchange that was shut, no part is known to be whole.
+        if content is None or time.monotonic() >= deadline:
+            raise BotFailed(f"The bot at {self._where()} did not answer within {seconds:g} seconds.")
+        return content
 
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, seconds: float) -> bytes:
-        # The pool's own timeout counts from packet to packet; one byte a second would pass it for ever.
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         content = bytearray()
         while chunk := response.read1(_CHUNK):
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
                 raise BotFailed(f"The bot at {self._where()} answered with more than {MAX_ANSWER_BYTES} bytes.")
-            if time.monotonic() > deadline:
-                raise self._too_slow(seconds)
         return bytes(content)
-
-    def _too_slow(self, seconds: float) -> BotFailed:
-        return BotFailed(f"The bot at {self._where()} did not answer within {seconds:g} seconds.")
 
     def _where(self) -> str:
         """The address without user, password, query and fragment, which may hold secrets."""
         url = urllib3.util.parse_url(self.options["url"])
         return f"{url.scheme}://{url.netloc}{url.path or '/'}"
 
-    def _connections(self) -> urllib3.PoolManager:
+    def _connections(self) -> urllib3.HTTPConnectionPool:
         with self._pool_lock:
             if self._pool is None:
-                self._pool = urllib3.PoolManager(num_pools=1, maxsize=16)
+                # Deliberately no PoolManager: it would look for the pool of every question anew.
+                self._pool = urllib3.connection_from_url(self.options["url"], maxsize=16)
+                self._pool.ConnectionCls = _TimedTLS if self._pool.scheme == "https" else _Timed
             return self._pool

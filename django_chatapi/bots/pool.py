@@ -1,6 +1,5 @@
 """The threads in which slow bots think."""
 
-import atexit
 import logging
 import os
 import queue
@@ -31,12 +30,17 @@ class BotPool:
         self._unfinished = 0
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run the job as soon as a thread is free; its work survives the caller's return."""
+        """Run the job as soon as a thread is free; its work survives the caller's return.
+
+        Raises:
+            RuntimeError: a thread was needed, and the system has none to give.
+        """
         with self._changed:
-            self._unfinished += 1
-            if self._unfinished > self._threads and self._threads < self._size:
+            if self._unfinished >= self._threads and self._threads < self._size:
+                name = f"chatapi-bot-{self._threads + 1}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
                 self._threads += 1
-                threading.Thread(target=self._work, name=f"chatapi-bot-{self._threads}", daemon=True).start()
+            self._unfinished += 1
         self._jobs.put(job)
 
     def drain(self, seconds: float) -> int:
@@ -50,17 +54,16 @@ class BotPool:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            try:
-                job()
-            except Exception as error:
-                logger.error("A bot's job ended with %s: %s", type(error).__name__, error)  # noqa: TRY400
-                logger.debug("The job's error.", exc_info=error)
-            finally:
-                # A thread that waits for its next job holds no database connection.
-                connections.close_all()
-                with self._changed:
-                    self._unfinished -= 1
-                    self._changed.notify_all()
+            for act in (job, connections.close_all):  # a thread that waits for a job holds no connection
+                try:
+                    act()
+                except BaseException as error:
+                    # Not only Exception: what a job ends with must not end the thread, which others wait for.
+                    logger.error("A bot's job ended with %s: %s", type(error).__name__, error)  # noqa: TRY400
+                    logger.debug("The job's error.", exc_info=error)
+            with self._changed:
+                self._unfinished -= 1
+                self._changed.notify_all()
 
 
 _pool: BotPool | None = None
@@ -73,16 +76,24 @@ def submit(job: Callable[[], None]) -> None:
     with _lock:
         if _pool is None:
             _pool = BotPool(chatapi_settings.BOT_POOL_SIZE)
+            # Said outright: daemons beget daemons, and in granian a request runs in one.
+            threading.Thread(target=_drain_at_exit, name="chatapi-bot-grace", daemon=False).start()
         pool = _pool
     pool.submit(job)
 
 
-def _drain_at_exit() -> None:
-    if _pool is None:
-        return
-    left = _pool.drain(chatapi_settings.BOT_SHUTDOWN_GRACE)
+def drain() -> None:
+    """Give the bots of this process ``BOT_SHUTDOWN_GRACE`` seconds to finish."""
+    left = _pool.drain(chatapi_settings.BOT_SHUTDOWN_GRACE) if _pool else 0
     if left:
         logger.warning("%d questions were left to the sweep: their bots did not finish in time.", left)
+
+
+def _drain_at_exit() -> None:
+    # A thread that is no daemon holds up the end of the process. Deliberately not atexit, which is passed over in
+    # the children of multiprocessing, such as a server's workers.
+    threading.main_thread().join()
+    drain()
 
 
 def _forget_after_fork() -> None:
@@ -92,5 +103,4 @@ def _forget_after_fork() -> None:
     _lock = threading.Lock()
 
 
-atexit.register(_drain_at_exit)
 os.register_at_fork(after_in_child=_forget_after_fork)

@@ -20,7 +20,9 @@ class RecordedBot(Bot):
 
     class Options(serializers.Serializer[Any]):
         class Line(serializers.Serializer[Any]):
-            text = serializers.CharField(required=False, help_text="Short for one text reply.")
+            text = serializers.CharField(
+                required=False, trim_whitespace=False, help_text="Short for one text reply."
+            )
             replies = serializers.ListField(child=serializers.DictField(), required=False)
             nlp_class = serializers.CharField(required=False)
             end_session = serializers.BooleanField(required=False)

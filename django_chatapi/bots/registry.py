@@ -51,9 +51,10 @@ def bot_class(name: str) -> tuple[type[Bot], dict[str, Any]]:
         hint = f" Did you mean “{near[0]}”?" if near else f" Known: {', '.join(sorted(paths))}."
         raise UnknownBot(f"CHATAPI['BOTS'] has no bot “{name}”.{hint}")
     try:
-        target = import_string(paths[name])
-    except ImportError as error:
-        raise UnknownBot(f"CHATAPI['BOTS']['{name}'] cannot be imported: {error}") from error
+        target = import_string(str(paths[name]))
+    except Exception as error:  # not only ImportError: importing runs the host's code
+        reason = f"{type(error).__name__}: {error}"
+        raise UnknownBot(f"CHATAPI['BOTS']['{name}'] cannot be imported. {reason}") from error
     if inspect.isclass(target) and issubclass(target, Bot):
         return target, {}
     if inspect.isfunction(target):
@@ -70,8 +71,9 @@ def validate_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     cls, entry_options = bot_class(name)
     serializer = cls.Options(data={**options, **entry_options})
     errors: dict[str, Any] = {}
-    for key in sorted(set(options) - set(serializer.fields)):
-        near = difflib.get_close_matches(key, serializer.fields, n=1)
+    own = set(serializer.fields) - set(entry_options)
+    for key in sorted(set(options) - own):
+        near = difflib.get_close_matches(key, own, n=1)
         errors[key] = [f"Unknown option. Did you mean “{near[0]}”?" if near else "Unknown option."]
     if not serializer.is_valid():
         errors |= dict(serializer.errors)

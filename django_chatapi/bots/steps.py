@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import threading
 import traceback
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
@@ -32,7 +33,7 @@ def run(bot: Bot, question: Question, emit: Callable[[Answer], None]) -> None:
     """
     try:
         given: Any = bot.answer(question)
-    except Exception as error:
+    except BaseException as error:
         raise _failure(bot, error) from error
     if isinstance(given, (Awaitable, AsyncIterable)):
         # One loop for the whole answer: what an async generator opens in one step, it may use in the next.
@@ -44,7 +45,7 @@ def run(bot: Bot, question: Question, emit: Callable[[Answer], None]) -> None:
             answer = checked(next(steps))
         except StopIteration:
             return
-        except Exception as error:
+        except BaseException as error:
             raise _failure(bot, error) from error
         emit(answer)
 
@@ -54,14 +55,14 @@ async def _run_async(bot: Bot, given: Any, emit: Callable[[Answer], Awaitable[No
         if isinstance(given, Awaitable):
             given = await given
         steps = aiter(given) if isinstance(given, AsyncIterable) else _aiter(_steps(given))
-    except Exception as error:
+    except BaseException as error:
         raise _failure(bot, error) from error
     while True:
         try:
             answer = checked(await anext(steps))
         except StopAsyncIteration:
             return
-        except Exception as error:
+        except BaseException as error:
             raise _failure(bot, error) from error
         await emit(answer)
 
@@ -88,7 +89,7 @@ def _steps(given: Any) -> Iterator[Any]:
 
 
 def checked(step: Any) -> Answer:
-    """The step as an answer that can be stored and sent.
+    """The step as an answer that can be stored and sent: a copy, since a bot may go on with what it gave.
 
     Raises:
         BotFailed: it cannot.
@@ -98,27 +99,37 @@ def checked(step: Any) -> Answer:
     if not isinstance(step, Answer):
         raise BotFailed(f"The bot gave {type(step).__name__} as a step; expected an Answer or a text.")
     for name, kinds in _FIELD_TYPES.items():
-        if not isinstance(getattr(step, name), kinds):
-            raise BotFailed(f"{name} of the answer cannot be {type(getattr(step, name)).__name__}.")
+        value = getattr(step, name)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise BotFailed(f"{name} of the answer cannot be {type(value).__name__}.")
     for index, reply in enumerate(step.replies):
         if not isinstance(reply, dict) or not isinstance(reply.get("type"), str) or not reply["type"]:
             raise BotFailed(f"replies[{index}] must be an object with a type.")
     try:
-        check_storable(vars(step))
+        return Answer(**check_storable({name: getattr(step, name) for name in _FIELD_TYPES}))
     except UnsafeJSON as error:
         raise BotFailed(f"The answer cannot be sent. {error}") from error
-    return step
 
 
-def _failure(bot: Bot, error: Exception) -> BotFailed:
+def _failure(bot: Bot, error: BaseException) -> BotFailed:
     """The error as operators read it: one line that names the type, the text and the place.
 
     Deliberately no traceback in the log line, which the contract forbids (section 3); it is there at DEBUG.
+
+    Raises:
+        BaseException: what ends the process. Signals interrupt the main thread only: a ``SystemExit`` there
+            is no word of the bot's, and the sweep asks again; in any other thread it is.
     """
+    if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+        raise error
     logger.debug("The bot %s raised.", type(bot).__name__, exc_info=error)
     if isinstance(error, BotFailed):
         return error
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename != __file__]
     place = f" ({inspect.getmodulename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
-    return BotFailed(f"{type(error).__name__}: {error}"[:1000] + place)
+    try:
+        text = str(error)[:1000]
+    except Exception:
+        text = "(its text cannot be had)"
+    return BotFailed(f"{type(error).__name__}: {text}{place}")

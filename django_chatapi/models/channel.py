@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import RegexValidator, URLValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import chatapi_settings
 from ..tokens import TOKEN_PATTERN, make_identity_secret, make_token, make_webhook_secret
+from . import rows
 from .fields import ExactCharField
 
 
@@ -41,13 +42,13 @@ def split_origins(value: str) -> list[str]:
     return value.replace(",", " ").split()
 
 
-class ChannelQuerySet(models.QuerySet["Channel"]):
+class ChannelManager(models.Manager["Channel"]):
     def with_token(self, token: str) -> "Channel | None":
         """The channel that this token opens, be it the current one or a rotated one in its grace time."""
         if not TOKEN_PATTERN.match(token):
             return None  # nor would a database take every text that a path can hold
         return (
-            self.filter(token=token).first()
+            rows.find(self.model, token=token)
             or self.filter(previous_token=token, previous_token_expires_at__gt=timezone.now()).first()
         )
 
@@ -92,6 +93,7 @@ class Channel(models.Model):
         _("webhook URL"),
         max_length=2000,
         blank=True,
+        validators=[URLValidator(schemes=["http", "https"])],
         help_text=_("Where answers are sent that nobody is waiting for in a request."),
     )
     webhook_secret = models.CharField(
@@ -122,7 +124,7 @@ class Channel(models.Model):
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
-    objects = ChannelQuerySet.as_manager()
+    objects = ChannelManager()
 
     class Meta:
         verbose_name = _("channel")
@@ -139,7 +141,7 @@ class Channel(models.Model):
     def clean(self) -> None:
         super().clean()
         retired = Channel.objects.filter(Q(previous_token=self.token)).exclude(pk=self.pk)
-        if self.token and retired.exists():
+        if TOKEN_PATTERN.match(self.token) and retired.exists():
             raise ValidationError({"token": _("Another channel used this token before; choose another one.")})
         if not isinstance(self.bot_options, dict):
             raise ValidationError({"bot_options": _("The options are a JSON object, such as {}.")})

@@ -8,6 +8,7 @@ from ..constants import (
     MAX_NAME_LENGTH,
     OPEN_ANSWER_STATES,
     UNREAD_STATUSES,
+    WRONG_ANSWER_STATES,
     AnswerState,
     MessageType,
     Route,
@@ -66,7 +67,7 @@ class Message(models.Model):
         ]
         indexes = [
             models.Index(fields=["client", "created_at"], name="chatapi_message_time"),
-            models.Index(fields=["client", "question_id"], name="chatapi_message_question"),
+            models.Index(fields=["question_id"], name="chatapi_message_question"),
             models.Index(
                 fields=["client"], condition=Q(status__in=UNREAD_STATUSES), name="chatapi_message_unread"
             ),
@@ -79,6 +80,10 @@ class Message(models.Model):
                 fields=["client", "idempotency_key"],
                 condition=Q(idempotency_key__isnull=False),
                 name="chatapi_message_idempotency",
+            ),
+            # What operators look for among millions: requests that went wrong, newest first.
+            models.Index(
+                fields=["-id"], condition=Q(answer_state__in=WRONG_ANSWER_STATES), name="chatapi_message_wrong"
             ),
         ]
 

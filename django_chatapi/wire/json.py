@@ -49,17 +49,25 @@ def loads(body: bytes) -> Any:
     return value
 
 
-def check_storable(value: Any) -> None:
+def check_storable(value: Any) -> Any:
     """Check a value that a bot made: JSON types only, finite numbers, whole characters, bounded depth.
+
+    Returns:
+        The value as JSON gives it back: a copy, which its maker cannot change any more.
 
     Raises:
         UnsafeJSON: with a sentence that tells the bot's author what is wrong.
     """
-    check_depth(value)
     try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")
+        copy = json.loads(text)
+    except RecursionError as error:
+        raise UnsafeJSON(_too_deep()) from error
+    except (TypeError, ValueError) as error:
         raise UnsafeJSON(_("It is not JSON: %(error)s.") % {"error": str(error)[:200]}) from error
+    check_depth(copy)
+    return copy
 
 
 def check_depth(value: Any) -> None:

@@ -1,1 +1,0 @@
-def print_profile(*a): pass

@@ -1,0 +1,146 @@
+"""The forms of a channel."""
+
+import datetime as dt
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext_lazy as _
+
+from ..actions import channels
+from ..bots.registry import UnknownBot, bot_class, registered
+from ..conf import chatapi_settings
+from ..models import Channel
+from .texts import sendable
+
+HOUR, DAY, WEEK = 3600, 24 * 3600, 7 * 24 * 3600  # seconds
+
+_WIDE = {"class": "vLargeTextField", "autocomplete": "off", "spellcheck": "false"}
+
+
+class _Indented(json.JSONEncoder):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2})
+
+    def encode(self, o: Any) -> str:
+        return sendable(super().encode(o))
+
+
+class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A channel, with the bot's own word on its options."""
+
+    class Meta:
+        # The model and the fields are the admin's to choose.
+        widgets = {
+            **dict.fromkeys(["name", "token", "webhook_secret", "identity_secret"], forms.TextInput(attrs=_WIDE)),
+            **dict.fromkeys(["bot_options", "allowed_origins"], forms.Textarea(attrs={**_WIDE, "rows": 4})),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            # Django would put each default that is made by a function, secrets too, into the page once more.
+            field.show_hidden_initial = False
+        # Both are missing when the page is only to be read.
+        if "bot" in self.fields:
+            self.fields["bot"].widget = forms.Select(choices=self._bots())
+        if "bot_options" in self.fields:
+            self.fields["bot_options"].encoder = _Indented  # type: ignore[attr-defined]
+            self.fields["bot_options"].help_text = options_help()
+
+    def clean_bot_options(self) -> dict[str, Any]:
+        options = self.cleaned_data["bot_options"]
+        if options is None:
+            return {}
+        if not isinstance(options, dict):
+            raise ValidationError(_("The options are a JSON object, such as {}."))
+        return options
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        # A channel whose bot is gone can still be switched off.
+        matters = cleaned.get("active") or not {"bot", "bot_options"}.isdisjoint(self.changed_data)
+        if matters and "bot" in cleaned and "bot_options" in cleaned:
+            try:
+                channels.check_bot(bot=cleaned["bot"], bot_options=cleaned["bot_options"])
+            except ValidationError as error:
+                self.add_error(None, error)
+        return cleaned
+
+    def _bots(self) -> list[tuple[str, Any]]:
+        names: list[tuple[str, Any]] = [(name, name) for name in registered()]
+        current = self.instance.bot
+        if current not in dict(names):
+            # Not left out: the browser would choose another one without a word.
+            names.append((current, _("%(name)s (not registered)") % {"name": current}))
+        return names
+
+
+def options_help() -> SafeString:
+    """What each bot takes, a line each."""
+    lines = []
+    for name in registered():
+        try:
+            fields = bot_class(name)[0].Options().fields
+        except UnknownBot:
+            continue
+        if fields:
+            taken = ", ".join(f"{key}*" if field.required else key for key, field in fields.items())
+            lines.append((name, taken))
+    return format_html(
+        "{}<ul>{}</ul>",
+        _("A JSON object. What the bots take (* is required); a bot that is not named here takes no options:"),
+        format_html_join("", "<li>{}: {}</li>", lines),
+    )
+
+
+class RotateTokenForm(forms.Form):
+    """How long the old token keeps working."""
+
+    grace = forms.ChoiceField(
+        label=_("The old token keeps working"),
+        widget=forms.RadioSelect,
+        help_text=_("Callers have this long to change over. “Not at all” is for a token that leaked."),
+    )
+    #: Stands for the token that the person saw: a form that is sent twice must not end the token in use.
+    replaces = forms.CharField(widget=forms.HiddenInput)
+
+    def __init__(self, data: QueryDict | None, *, channel: Channel) -> None:
+        default = int(chatapi_settings.TOKEN_ROTATION_GRACE)
+        super().__init__(data, initial={"grace": str(default), "replaces": _fingerprint(channel)})
+        self._channel = channel
+        spans = {
+            default: _("for %(span)s") % {"span": _in_words(default)},
+            0: _("not at all"),
+            HOUR: _("for 1 hour"),
+            DAY: _("for 1 day"),
+            WEEK: _("for 1 week"),
+        }
+        choices = [(str(seconds), spans[seconds]) for seconds in sorted(spans)]
+        self.fields["grace"].choices = choices  # type: ignore[attr-defined]
+
+    def clean_replaces(self) -> str:
+        replaces: str = self.cleaned_data["replaces"]
+        if not constant_time_compare(replaces, _fingerprint(self._channel)):
+            raise ValidationError(_("The token was changed meanwhile. Look at the channel before you go on."))
+        return replaces
+
+    @property
+    def span(self) -> dt.timedelta:
+        """The chosen time. Only after ``is_valid``."""
+        return dt.timedelta(seconds=int(self.cleaned_data["grace"]))
+
+
+def _fingerprint(channel: Channel) -> str:
+    return salted_hmac("django_chatapi.rotate_token", channel.token, algorithm="sha256").hexdigest()
+
+
+def _in_words(seconds: int) -> str:
+    start = dt.datetime(2000, 1, 1)
+    return timesince(start, start + dt.timedelta(seconds=seconds))

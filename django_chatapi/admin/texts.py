@@ -1,0 +1,41 @@
+"""What people and programs sent, as text that can be shown."""
+
+import json
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+
+def visible(text: str) -> str:
+    """The text; spelled as JSON when a reader would see nothing of it, such as an id of spaces."""
+    if any(character.isprintable() and not character.isspace() for character in text):
+        return text
+    return json.dumps(text)
+
+
+def pretty(value: Any) -> str:
+    """A JSON value over several lines."""
+    return sendable(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def pretty_bytes(value: bytes) -> str:
+    """A JSON text over several lines; anything else as it is, with bytes that are no text spelled out."""
+    try:
+        return pretty(json.loads(value))
+    except (ValueError, RecursionError):
+        return value.decode("utf-8", "backslashreplace")
+
+
+def clip(text: str, limit: int | None) -> str:
+    """The text, cut after ``limit`` characters with a remark on how many are missing. None: all of it."""
+    if limit is None or len(text) <= limit:
+        return text
+    rest = len(text) - limit
+    remark = ngettext("%(rest)d more character", "%(rest)d more characters", rest) % {"rest": rest}
+    return _("%(text)s… (%(remark)s)") % {"text": text[:limit], "remark": remark}
+
+
+def sendable(text: str) -> str:
+    """The text with half surrogate pairs spelled out: fine in JSON's own spelling, they cannot stand in a page."""
+    return text.encode("utf-8", "backslashreplace").decode()

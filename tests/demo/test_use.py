@@ -1,0 +1,115 @@
+"""The running demo, used as its own output says."""
+
+import json
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+
+import httpx
+import pytest
+
+from tests.demo.demos import PATIENCE, bare_environment, demo
+from tests.servers import ROOT, wait_until
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    with demo(folder, "--data-dir", str(folder / "it's a folder + 100%")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def data_dir(running):
+    return running.temporary.parent / "it's a folder + 100%"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_printed_curl_lines_work_as_printed(running):
+    lines = re.findall(r"^  (curl .+)$", running.output, re.MULTILINE)
+    assert len(lines) == 3
+
+    done = [subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True) for line in lines]
+    hello, buttons, history = (json.loads(one.stdout) for one in done)
+
+    assert hello["token"] == running.token
+    assert hello["data"]["answer"] == "Hello"
+    assert [reply["type"] for reply in buttons["data"]["replies"]] == ["text", "buttons"]
+    assert [message["type"] for message in history["messages"]] == ["request", "botResponse"] * 2
+    assert history["messages"][3]["event"]["questionId"] == buttons["questionId"]
+
+
+def test_the_env_file_lets_other_commands_join(running, data_dir):
+    env = data_dir / "env"
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    assert re.findall(r"^[A-Z_]+(?==)", env.read_text(), re.MULTILINE) == [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SECRET_KEY",
+    ]
+    joining = running.printed(r"^  (set -a; .+; set \+a)$")
+    assert shlex.split(joining)[3].rstrip(";") == str(env)
+
+    def run(command):
+        script = f"{joining}; {command}"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=bare_environment(), capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    made = json.loads(run("python manage.py chatapi_channel create --name Second --bot echo --json"))
+    listed = json.loads(run("python manage.py chatapi_channel list --json"))
+
+    assert {channel["token"] for channel in listed} == {running.token, made["token"]}
+    answer = httpx.post(f"{running.site}/chatapi/{made['token']}", json={"clientId": "a", "query": "joined"})
+    assert answer.json()["data"]["answer"] == "joined"
+
+
+def test_the_printed_password_opens_the_admin(running):
+    user, password = running.printed(r"user (\S+), password"), running.printed(r"password (\S+)$")
+    with httpx.Client(base_url=running.site, follow_redirects=True) as browser:
+        page = browser.get(running.printed(r"^  Admin +(\S+)"))
+        fields = {
+            "username": user,
+            "password": password,
+            "next": "/admin/",
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+        }
+        home = browser.post(page.url, data=fields)
+        channels = browser.get("/admin/django_chatapi/channel/")
+
+    assert home.url.path == "/admin/"
+    assert channels.status_code == 200
+    assert "Demo" in channels.text
+
+
+def test_the_docs_page_needs_no_other_site(running):
+    address = running.printed(r"^  API docs +(\S+)$")
+    page = httpx.get(address)
+    assets = [found for found in re.findall(r'(?:src|href)="([^"]+)"', page.text) if not found.startswith("data:")]
+
+    assert page.status_code == 200
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/")
+        assert httpx.get(f"{running.site}{asset}").status_code == 200
+    assert httpx.get(f"{running.site}/schema/").status_code == 200
+
+
+def test_the_worker_sweeps_without_errors(running, data_dir):
+    log = data_dir / "worker.log"
+    sweep = re.compile(r"Task django_chatapi\.tasks\.answer_left_requests\[\S+\] succeeded")
+
+    wait_until(lambda: sweep.search(log.read_text()), PATIENCE, "the first sweep")
+
+    assert "ERROR" not in log.read_text()
+
+
+def test_logs_keep_tokens_to_themselves(running, data_dir):
+    httpx.get(f"{running.site}/chatapi/{running.token}/client/logged/history").raise_for_status()
+
+    wait_until(lambda: "/client/logged/history" in (data_dir / "web.log").read_text(), what="the log line")
+
+    assert [log.name for log in data_dir.glob("*.log") if running.token in log.read_text()] == []

@@ -1,0 +1,3 @@
+"""A module of a host's that cannot be imported, and not for want of it."""
+
+raise ZeroDivisionError("while importing")

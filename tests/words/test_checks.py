@@ -1,0 +1,178 @@
+"""The system checks: a right site is told nothing, a wrong one what to write."""
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from django_chatapi.checks import check_connections, check_settings
+from django_chatapi.conf import Defaults
+
+
+def complaints(settings, chatapi):
+    settings.CHATAPI = chatapi
+    return check_settings(None)
+
+
+def ids(problems):
+    return [problem.id.removeprefix("django_chatapi.") for problem in problems]
+
+
+def every_default():
+    return {name: getattr(Defaults, name) for name in Defaults.__annotations__}
+
+
+def database(**more):
+    return {"ENGINE": "django.db.backends.postgresql", "NAME": "site", **more}
+
+
+@pytest.fixture
+def databases(monkeypatch):
+    # Not through the settings fixture, which warns: only the check reads them here.
+    return lambda **databases: monkeypatch.setattr(django_settings, "DATABASES", databases)
+
+
+@pytest.mark.parametrize(
+    "chatapi",
+    [
+        {},
+        every_default(),
+        {"SYNC_TIMEOUT": 5, "THROTTLE_RATE": "600/min", "BOT_POOL_SIZE": 0},
+        {"BOTS": {"mine": "example_project.bots.DemoBot", "fun": "tests.bots.echo_twice"}, "DEFAULT_BOT": "mine"},
+    ],
+)
+def test_right_settings_are_passed_in_silence(settings, chatapi):
+    assert complaints(settings, chatapi) == []
+
+
+def test_a_site_without_settings_is_passed_in_silence(settings):
+    del settings.CHATAPI
+    assert check_settings(None) == []
+
+
+def test_the_example_project_passes_every_check():
+    call_command("check", fail_level="WARNING")
+
+
+@pytest.mark.parametrize("chatapi", [None, [], "SYNC_TIMEOUT", 30])
+def test_e001_settings_that_are_no_dict(settings, chatapi):
+    problem, *others = complaints(settings, chatapi)
+    assert ids([problem, *others]) == ["E001"]
+    assert "CHATAPI" in problem.msg
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("SYNC_TIMEOUTS", "SYNC_TIMEOUT"),
+        ("sync_timeout", "SYNC_TIMEOUT"),
+        ("BOT_RETRY", "BOT_RETRIES"),
+        ("BOT", "BOTS"),
+    ],
+)
+def test_e002_an_unknown_name_is_answered_with_the_nearest_right_one(settings, wrong, right):
+    problem, *others = complaints(settings, {wrong: 1})
+    assert ids([problem, *others]) == ["E002"]
+    assert wrong in problem.msg
+    assert problem.hint == f"Did you mean {right}?"
+
+
+@pytest.mark.parametrize("wrong", ["COLOUR", 7, None])
+def test_e002_a_name_that_is_near_to_none_gets_the_list(settings, wrong):
+    problem, *others = complaints(settings, {wrong: 1})
+    assert ids([problem, *others]) == ["E002"]
+    assert all(name in problem.hint for name in Defaults.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("SYNC_TIMEOUT", "30", "float"),
+        ("SYNC_TIMEOUT", None, "float"),
+        ("SYNC_TIMEOUT", True, "float"),
+        ("BOT_POOL_SIZE", 1.5, "int"),
+        ("BOT_POOL_SIZE", False, "int"),
+        ("BOTS", ["example_project.bots.DemoBot"], "Mapping"),
+        ("DEFAULT_BOT", None, "str"),
+        ("THROTTLE_RATE", 600, "str"),
+    ],
+)
+def test_e003_a_value_of_the_wrong_type(settings, name, value, wanted):
+    problem, *others = complaints(settings, {name: value})
+    assert ids([problem, *others]) == ["E003"]
+    assert name in problem.msg
+    assert type(value).__name__ in problem.msg
+    assert wanted in problem.hint
+    assert repr(getattr(Defaults, name)) in problem.hint
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nowhere.bots.Bot",
+        "example_project.bots.NoBot",
+        "DemoBot",
+        "example_project.bots.HELP",
+        "builtins.len",
+        "pathlib.Path",
+        "",
+        None,
+        7,
+    ],
+)
+def test_e004_a_bot_that_cannot_be_had(settings, path):
+    problem, *others = complaints(settings, {"BOTS": {"mine": path}})
+    assert ids([problem, *others]) == ["E004"]
+    assert "CHATAPI['BOTS']['mine']" in problem.msg
+    assert "dotted path" in problem.hint
+
+
+def test_e004_a_default_bot_that_nobody_registered(settings):
+    problem, *others = complaints(settings, {"DEFAULT_BOT": "ecco"})
+    assert ids([problem, *others]) == ["E004"]
+    assert "Did you mean “echo”?" in problem.msg
+
+
+def test_all_mistakes_are_told_at_once(settings):
+    problems = complaints(settings, {"SYNC_TIMEOUTS": 1, "BOT_RETRIES": "2", "BOT_POOL_SIZE": "32"})
+    assert ids(problems) == ["E002", "E003", "E003"]
+
+
+def test_w001_connections_kept_open_under_asgi(settings, databases):
+    settings.ASGI_APPLICATION = "site.asgi.application"
+    databases(default=database(CONN_MAX_AGE=60), forever=database(CONN_MAX_AGE=None))
+    problems = check_connections(None)
+    assert ids(problems) == ["W001", "W001"]
+    assert "“default”" in problems[0].msg
+    assert "“forever”" in problems[1].msg
+    assert "CONN_MAX_AGE" in problems[0].hint
+
+
+def test_w001_is_no_matter_under_wsgi_or_without_persistent_connections(settings, databases):
+    databases(default=database(CONN_MAX_AGE=60))
+    settings.ASGI_APPLICATION = None
+    assert check_connections(None) == []
+    settings.ASGI_APPLICATION = "site.asgi.application"
+    databases(default=database(CONN_MAX_AGE=0), plain=database())
+    assert check_connections(None) == []
+
+
+def test_w002_sqlite_that_upgrades_its_locks(databases):
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.sqlite3"}
+    databases(
+        plain=sqlite,
+        deferred={**sqlite, "OPTIONS": {"transaction_mode": "DEFERRED"}},
+        right={**sqlite, "OPTIONS": {"transaction_mode": "IMMEDIATE"}},
+    )
+    problems = check_connections(None)
+    assert ids(problems) == ["W002", "W002"]
+    assert "“plain”" in problems[0].msg
+    assert "IMMEDIATE" in problems[0].hint
+
+
+def test_manage_py_check_runs_them(settings):
+    settings.CHATAPI = {"SYNC_TIMEOUTS": 1}
+    with pytest.raises(SystemCheckError, match=r"django_chatapi\.E002"):
+        call_command("check")
+    settings.CHATAPI = {}
+    call_command("check", tags=["django_chatapi"], fail_level="WARNING")
