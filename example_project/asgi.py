@@ -13,6 +13,6 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: 
 from django_chatapi.lifespan import lifespan  # noqa: E402
 
 # Static files too, so that the demo needs no proxy; a real site has one, or whitenoise.
-http = ASGIStaticFilesHandler(get_asgi_application())  # type: ignore[no-untyped-call]
+http = ASGIStaticFilesHandler(get_asgi_application())
 
 application = ProtocolTypeRouter({"http": http, "lifespan": lifespan})  # type: ignore[no-untyped-call]

@@ -51,7 +51,7 @@ def test_every_reply_passes_through_as_the_bot_made_it(make_channel, bots):
     [
         ([], ""),
         ([{"type": "text", "text": "one"}], "one"),
-        ([{"type": "text", "text": "1"}, {"type": "image", "text": "no"}, {"type": "text", "text": "2"}], "1\n\n2"),
+        ([{"type": "text", "text": "1"}, {"type": "image", "text": "-"}, {"type": "text", "text": "2"}], "1\n\n2"),
         ([{"type": "buttons", "buttons": [{"text": "no"}]}], ""),
         ([{"type": "text"}, {"type": "text", "text": None}, {"type": "text", "text": "two"}], "two"),
         ([{"type": "text", "text": " a\n"}, {"type": "text", "text": "b "}], " a\n\n\nb "),

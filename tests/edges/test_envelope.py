@@ -1,5 +1,6 @@
 """Envelopes, cursors, and the reading of buttons."""
 
+import base64
 import datetime as dt
 import uuid
 
@@ -28,6 +29,10 @@ def data(*replies, **more):
 
 def text(words):
     return {"type": "text", "text": words}
+
+
+def buttons(*shown):
+    return {"type": "buttons", "buttons": list(shown)}
 
 
 def test_the_contracts_literal_data():
@@ -82,13 +87,13 @@ def test_one_step_joined_is_itself():
         ([], None),
         ([text("buttons")], None),
         ([{"type": "inlineButtons", "buttons": [{"text": "No", "url": "https://example.com"}]}], None),
-        ([{"type": "buttons", "buttons": [{"text": "Yes"}, {"text": "No", "transition": "/No"}]}], ["Yes", "No"]),
-        ([{"type": "buttons", "buttons": [{"text": "A"}]}, text("or"), {"type": "buttons", "buttons": [{"text": "B"}]}], ["A", "B"]),
+        ([buttons({"text": "Yes"}, {"text": "No", "transition": "/No"})], ["Yes", "No"]),
+        ([buttons({"text": "A"}), text("or"), buttons({"text": "B"})], ["A", "B"]),
         ([{"type": "buttons"}], []),
         ([{"type": "buttons", "buttons": None}], []),
         ([{"type": "buttons", "buttons": "Yes"}], []),
         ([{"type": "buttons", "buttons": {"text": "Yes"}}], []),
-        ([{"type": "buttons", "buttons": ["Yes", None, 7, [], {}, {"text": None}, {"text": 7}, {"text": "No"}]}], ["No"]),
+        ([buttons("Yes", None, 7, [], {}, {"text": None}, {"text": 7}, {"text": "No"})], ["No"]),
     ],
 )  # fmt: skip
 def test_button_texts_of_any_shape(replies, texts):
@@ -160,7 +165,5 @@ def test_garbage_is_an_invalid_request_and_nothing_else(cursor):
     "inside", [b"", b"s", b"1", b"s-1", b"s1.5", b"s 1", b"sx", b"S1", b"s" + b"9" * 19, "s١".encode()]
 )
 def test_a_cursor_that_nobody_made_is_refused(inside):
-    import base64
-
     with pytest.raises(InvalidRequest):
         read_cursor(base64.urlsafe_b64encode(inside).decode().rstrip("="))

@@ -20,6 +20,8 @@ from tests.servers import free_port, wait_until
 ONE = {"replies": [{"type": "text", "text": "one"}]}
 TWO = {"replies": [{"type": "text", "text": "two"}], "nlpClass": "/Two", "confidence": 0.5}
 TWO |= {"debugData": [{"a": 1}], "endSession": True}
+#: Parts of what a server writes.
+OK, NOTHING = b"HTTP/1.1 200 OK\r\n", b'{"replies": []}'
 #: A question waits no longer than this for a peer that is made to be slow, and such a peer goes on for longer.
 TIMEOUT = 0.5
 
@@ -321,7 +323,7 @@ def test_another_shape_is_a_failure_that_says_which_part(ask, bot, peer, body, s
 @pytest.mark.parametrize("reply", [{"text": "one"}, "one", None, {"type": None}])
 def test_a_reply_without_a_type_is_a_failure(ask, bot, peer, reply):
     peer.answer = say({"replies": [reply]})
-    with pytest.raises(BotFailed, match="type|replies"):
+    with pytest.raises(BotFailed, match=r"replies"):
         ask(bot)
 
 
@@ -329,15 +331,17 @@ def test_a_reply_without_a_type_is_a_failure(ask, bot, peer, reply):
     "answer",
     [
         say_nothing,
-        drip(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n", b'{"replies": []' + b" " * 185 + b"}"),
-        drip(b"HTTP/1.1 200 OK\r\n\r\n", b'{"replies": []' + b" " * 185 + b"}"),
-        drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 30, b'e\r\n{"replies": []\r\n1\r\n}\r\n0\r\n\r\n'),
-        drip(b"HTTP/1.1 200 OK\r\nX-Drip: ", b"-" * 200, b'\r\nContent-Length: 15\r\n\r\n{"replies": []}'),
-        drip(b"", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 30, b'Content-Length: 15\r\n\r\n{"replies": []}'),
-        drip(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 6, b'HTTP/1.1 200 OK\r\n\r\n{"replies": []}'),
+        drip(OK + b"Content-Length: 200\r\n\r\n", NOTHING + b" " * 185),
+        drip(OK + b"\r\n", NOTHING + b" " * 185),
+        drip(
+            OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 30, b"f\r\n" + NOTHING + b"\r\n0\r\n\r\n"
+        ),
+        drip(OK + b"X-Drip: ", b"-" * 200, b"\r\nContent-Length: 15\r\n\r\n" + NOTHING),
+        drip(b"", OK + b"A: b\r\n" * 30, b"Content-Length: 15\r\n\r\n" + NOTHING),
+        drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 7, OK + b"\r\n" + NOTHING),
     ],
     ids=["silence", "body", "body to the end", "chunks", "a header", "headers", "continue"],
-)  # fmt: skip
+)
 def test_the_timeout_is_over_the_whole_exchange(ask, peer, answer):
     peer.answer = answer
     with pytest.raises(BotFailed, match=rf"^The bot at {peer.url} did not answer within {TIMEOUT:g} seconds\.$"):
@@ -430,7 +434,7 @@ def test_nobody_listens(ask):
 
 
 def test_no_such_host(ask):
-    with pytest.raises(BotFailed, match="^The bot at http://bot.invalid/ cannot be reached"):
+    with pytest.raises(BotFailed, match=r"^The bot at http://bot\.invalid/ cannot be reached"):
         ask(make_bot("http://bot.invalid/"))
 
 
