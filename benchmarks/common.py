@@ -21,6 +21,7 @@ import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterator, Sequence  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
+from importlib import metadata  # noqa: E402
 
 #: Threads of the WSGI server, and so its database connections.
 THREADS = 4
@@ -113,8 +114,6 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
 
 def describe_machine() -> str:
     """Cores, memory and versions, in one line."""
-    import django
-    import rest_framework
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -123,9 +122,10 @@ def describe_machine() -> str:
         cursor.execute("SHOW fsync")
         fsync = cursor.fetchone()[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ["Django", "djangorestframework", "psycopg", "granian", "uvicorn"]
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
     return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, "
-        f"Django {django.__version__}, Django REST framework {rest_framework.__version__}, "
+        f"{os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {versions}, "
         f"PostgreSQL {database.split()[0]} (fsync {fsync})"
     )
 

@@ -331,7 +331,7 @@ ENDS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledEr
 
 @pytest.mark.parametrize("error", ENDS, ids=lambda error: type(error).__name__)
 def test_in_a_thread_of_its_own_a_bot_can_end_nothing_but_its_answer(error):
-    """Signals reach the main thread only: there, such an error is the end of the process; elsewhere, it is the bot's."""
+    """Signals reach the main thread only: there such an error ends the process, elsewhere it is the bot's."""
 
     async def async_answer(question):
         raise error
