@@ -1,6 +1,7 @@
 """System checks: what is wrong with the host's settings, and how to mend it."""
 
 import difflib
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +13,12 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from .bots.registry import UnknownBot, bot_class, registered
 from .conf import Defaults, chatapi_settings
 
+#: What Django REST framework reads: of the unit, it looks at the first letter only.
+_RATE = re.compile(r"\d+/[smhd][a-z]*", re.ASCII)
+
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E001 CHATAPI is no dict · E002 unknown name · E003 wrong type · E004 a bot cannot be had."""
+    """E001 CHATAPI is no dict · E002 unknown name · E003 wrong type · E004 no such bot · E005 out of range."""
     chatapi = getattr(settings, "CHATAPI", {})
     if not isinstance(chatapi, Mapping):
         return [Error("CHATAPI must be a dict.", hint="CHATAPI = {}", id="django_chatapi.E001")]
@@ -29,10 +33,12 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             problems.append(
                 Error(
                     f"CHATAPI['{name}'] is {value!r}, of type {type(value).__name__}.",
-                    hint=f"Give it a {_name(types[name])}; the default is {getattr(Defaults, name)!r}.",
+                    hint=f"The type is {_name(types[name])}, the default {getattr(Defaults, name)!r}.",
                     id="django_chatapi.E003",
                 )
             )
+        elif reason := _out_of_range(name, value):
+            problems.append(Error(f"CHATAPI['{name}'] is {value!r}.", hint=reason, id="django_chatapi.E005"))
     if problems:
         return problems
     for name in dict.fromkeys([*registered(), chatapi_settings.DEFAULT_BOT]):
@@ -76,6 +82,15 @@ def _fits(value: Any, expected: Any) -> bool:
     if isinstance(value, bool) and bool not in kinds:
         return False
     return isinstance(value, (*kinds, int) if float in kinds else kinds)
+
+
+def _out_of_range(name: str, value: Any) -> str | None:
+    """What is wrong with a value of the right type, if anything."""
+    if name == "THROTTLE_RATE" and value is not None and not _RATE.fullmatch(value):
+        return "Write a number of calls per second, minute, hour or day, such as 600/min."
+    if isinstance(value, (int, float)) and value < 0:
+        return "Give it zero or more."
+    return None
 
 
 def _name(expected: Any) -> str:

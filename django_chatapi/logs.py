@@ -1,11 +1,13 @@
 """Keep tokens out of log lines."""
 
+import copy
 import logging
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from django.urls import get_script_prefix, get_urlconf, reverse
+from django.urls import LocalePrefixPattern, URLResolver, get_resolver, get_urlconf
 
 from .tokens import mask
 
@@ -18,23 +20,41 @@ PATH_LOGGERS = (
     "django.channels.server",
     "uvicorn.access",
     "gunicorn.access",
+    "hypercorn.access",
     "granian.access",
     "_granian.access",
 )
 
-_PROBE = "token-of-a-channel"
 _GENERATED = re.compile(r"[A-Za-z]{8}(:|%3A|%3a)[0-9a-f]{40}")
 
 
 @lru_cache(maxsize=8)
 def _path_pattern(urlconf: str | None) -> re.Pattern[str]:
-    """A pattern for the path segment behind the place where the host mounted the API.
+    """A pattern for the path segment behind the places where the host mounted the API.
 
     The place of the site itself, its script prefix, is left out: some servers log paths without it.
     """
-    path = reverse("django_chatapi:request", args=[_PROBE], urlconf=urlconf)
-    mount = "/" + path.removeprefix(get_script_prefix()).removesuffix(_PROBE)
-    return re.compile(re.escape(mount) + r"([^/?\s\"'#]+)")
+    mounts = list(_mounts(get_resolver(urlconf), ""))
+    return re.compile(rf"/(?:{'|'.join(mounts)})(?P<token>[^/?\s\"'#]+)" if mounts else "(?!)")
+
+
+def _mounts(resolver: URLResolver, prefix: str) -> Iterator[str]:
+    """Patterns of the paths up to each ``include("django_chatapi.urls")``.
+
+    Deliberately not ``reverse``: it knows one of several places, one language, and no namespace around ours.
+    """
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            own = r"(?:[\w@.-]+/)?" if isinstance(entry.pattern, LocalePrefixPattern) else _unanchored(entry)
+            if entry.app_name == "django_chatapi":
+                yield prefix + own
+            else:
+                yield from _mounts(entry, prefix + own)
+
+
+def _unanchored(entry: URLResolver) -> str:
+    """The entry's own part of the path. Names of groups go, since they may stand in a pattern only once."""
+    return re.sub(r"\(\?P<\w+>", "(?:", str(entry.pattern.regex.pattern).removeprefix("^"))
 
 
 def mask_tokens(text: str) -> str:
@@ -42,11 +62,11 @@ def mask_tokens(text: str) -> str:
     try:
         pattern = _path_pattern(get_urlconf())
     except Exception:  # noqa: S110
-        # Not only NoReverseMatch: a URLconf that cannot be loaded is being logged right now, most likely.
-        # The next line tries again.
+        # Whatever it is: a URLconf that cannot be loaded is being logged right now, most likely. The next line
+        # tries again.
         pass
     else:
-        text = pattern.sub(lambda match: match[0].removesuffix(match[1]) + mask(match[1]), text)
+        text = pattern.sub(lambda match: match[0].removesuffix(match["token"]) + mask(match["token"]), text)
     return _GENERATED.sub(lambda match: mask(match[0]), text)
 
 
@@ -56,7 +76,10 @@ class MaskTokens(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = self._masked(record.msg)
         if isinstance(record.args, dict):
-            record.args = {key: self._masked(value) for key, value in record.args.items()}
+            # A copy of its own class: gunicorn's has an answer for every key that a format may name.
+            args = copy.copy(record.args)
+            args.update({key: self._masked(value) for key, value in args.items()})
+            record.args = args
         elif record.args:
             record.args = tuple(self._masked(value) for value in record.args)
         return True

@@ -13,7 +13,6 @@ from django.test import Client as HTTPClient
 from django_chatapi.actions import channels
 from django_chatapi.models import Channel
 
-
 # How long an example takes says nothing on a machine that runs other tests beside it.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -40,6 +40,8 @@ def test_database_url() -> str:
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
     host = settings["OPTIONS"].get("host") or settings["HOST"]
+    if connection.vendor == "mysql":
+        return f"mysql://{quote(settings['USER'])}:{quote(settings['PASSWORD'])}@{host}:{settings['PORT']}/{name}"
     credentials = quote(settings["USER"]) + (f":{quote(settings['PASSWORD'])}" if settings["PASSWORD"] else "")
     return f"postgresql://{credentials}@/{name}?host={quote(host, safe='/')}"
 

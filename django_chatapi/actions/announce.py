@@ -19,4 +19,4 @@ def announce_on_commit(message: Message) -> None:
                 logger.error("%r failed on message_published: %s", receiver, type(outcome).__name__)
 
     if message_published.has_listeners(Message):
-        transaction.on_commit(send)
+        transaction.on_commit(send, using=message._state.db)

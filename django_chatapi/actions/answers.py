@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
 
 from ..bots.base import Answer
 from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route, Status
@@ -40,7 +40,7 @@ def publish(
         return {"session_open": False} if data["endSession"] else {}
 
     client = request.client
-    with transaction.atomic():
+    with transaction.atomic(using=router.db_for_write(Message)):
         _move(request, state, failure)
         moment = take_turn(client, end_session)
         message = Message(

@@ -65,8 +65,8 @@ def kept(request: Message) -> Iterator[None]:
     holder = request.lease_holder
     if holder is None:
         raise ValueError("The request is not claimed.")
-    _keeper.add(holder)
     try:
+        _keeper.add(holder)
         yield
     finally:
         _keeper.remove(holder)

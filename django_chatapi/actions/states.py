@@ -1,6 +1,6 @@
 """Save a client's state."""
 
-from django.db import transaction
+from django.db import router, transaction
 
 from ..models import Channel, ClientState
 from .turns import client_for, take_turn
@@ -12,7 +12,7 @@ def save(*, channel: Channel, client_id: str, value: bytes, connection_id: str |
     It takes a place in the client's sequence, since it is an event for the client's other connections.
     """
     client = client_for(channel=channel, client_id=client_id)
-    with transaction.atomic():
+    with transaction.atomic(using=router.db_for_write(ClientState)):
         moment = take_turn(client)
         state, _created = ClientState.objects.update_or_create(
             client=client,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -34,7 +34,7 @@ def update(*, client: Client, receipts: Sequence[Receipt]) -> dict[UUID, Status]
         answers): all are changed, and the newest is reported.
     """
     now = timezone.now()
-    with transaction.atomic():
+    with transaction.atomic(using=router.db_for_write(Message)):
         found: dict[UUID, list[Message]] = {}
         for message in _answers(client).filter(question_id__in={receipt.question_id for receipt in receipts}):
             found.setdefault(message.question_id, []).append(message)
@@ -57,7 +57,7 @@ def update_up_to(
         The status of the named message as it is now; None if there is no such message.
     """
     now = timezone.now()
-    with transaction.atomic():
+    with transaction.atomic(using=router.db_for_write(Message)):
         # Not locked yet: locks are taken in the order of the numbers only, or two callers wait for each other.
         last = selectors.answer_message(client, question_id)
         if last is None:

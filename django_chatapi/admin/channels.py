@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -95,7 +95,7 @@ class ChannelAdmin(BoundedDeletion):
 
     def rotate_token_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask how long the old token keeps working, then rotate it."""
-        with transaction.atomic():
+        with transaction.atomic(using=router.db_for_write(Channel)):
             channel = self.get_object(request, unquote(object_id))
             if not self.has_change_permission(request, channel):
                 raise PermissionDenied
@@ -130,7 +130,8 @@ class ChannelAdmin(BoundedDeletion):
 
     def _report_rotation(self, request: HttpRequest, channel: Channel) -> None:
         until = previous_token(channel) or _("The old token no longer works.")
-        report = _("The new token is %(token)s. %(until)s") % {"token": mask(channel.token), "until": until}
+        report = _("Rotated; the new token begins with %(start)s. %(until)s")
+        report %= {"start": channel.token[:4], "until": until}
         self.log_change(request, channel, _("Rotated the token. %(until)s") % {"until": until})
         self.message_user(request, report, messages.SUCCESS)
 
@@ -158,11 +159,11 @@ def api_address(request: HttpRequest, channel: Channel) -> str | None:
 
 
 def previous_token(channel: Channel) -> str | None:
-    """A sentence on the token that a rotation left working; None when there is none."""
+    """A line on the token that a rotation left working; None when there is none. Times end with a full stop."""
     expires = channel.previous_token_expires_at
     if not channel.previous_token or expires is None or expires <= timezone.now():
         return None
-    return _("The old token %(token)s works until %(until)s.") % {
+    return _("The old token %(token)s works until %(until)s") % {
         "token": mask(channel.previous_token),
-        "until": localize(timezone.localtime(expires)),
+        "until": localize(timezone.localtime(expires) if timezone.is_aware(expires) else expires),
     }

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -40,9 +40,15 @@ class AcceptHeaderOnly(DefaultContentNegotiation):
         return renderers
 
 
-# Deliberately outside ATOMIC_REQUESTS: the request has to be committed before the bot is asked, and no
-# transaction may be held while it thinks.
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
+def _non_atomic(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep ``ATOMIC_REQUESTS`` away, on whichever database the host's routers put our models."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
+
+
+# The request has to be committed before the bot is asked, and no transaction may be held while it thinks.
+@method_decorator(_non_atomic, name="dispatch")
 class ChannelViewSet(ViewSet):
     """A call on one channel. None of the host's REST framework settings apply, since the contract is fixed.
 

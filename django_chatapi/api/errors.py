@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, JsonResponse
@@ -117,6 +118,7 @@ def _report(exception: Exception, request: HttpRequest) -> None:
 
 
 @csrf_exempt
+@login_not_required
 def not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
     """The last URL pattern: an unknown path below the API is an error of the API, not a page of the site."""
     response = JsonResponse(error_body(NotFound()), status=404, headers={"Cache-Control": "no-store"})

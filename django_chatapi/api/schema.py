@@ -22,6 +22,7 @@ from ..exceptions import (
     TextInputDisabled,
 )
 from ..wire import documents, inputs
+from .errors import NotAcceptable, Throttled, UnsupportedMediaType
 
 TAG = "Chat API"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,12 +59,19 @@ def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Any]
         ChannelDisabled,
         OriginNotAllowed,
         ChannelNotFound,
+        NotAcceptable,
+        Throttled,
+        ChatAPIError,
     ]
     by_status: dict[int, list[type[ChatAPIError]]] = {}
-    all_errors: list[type[ChatAPIError]] = [*common, *specific, *([PayloadTooLarge] if body else [])]
+    all_errors: list[type[ChatAPIError]] = [
+        *common,
+        *specific,
+        *([PayloadTooLarge, UnsupportedMediaType] if body else []),
+    ]
     for error in all_errors:
         by_status.setdefault(error.status, []).append(error)
-    described = {
+    return {
         status: OpenApiResponse(
             documents.ErrorDocument,
             " ".join(f"`{error.code}`: {error.message}" for error in errors),
@@ -71,10 +79,6 @@ def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Any]
         )
         for status, errors in by_status.items()
     }
-    others = {406: "`not_acceptable`", 429: "`throttled`, with `Retry-After`."} | (
-        {415: "`unsupported_media_type`: send Content-Type: application/json."} if body else {}
-    )
-    return described | {status: OpenApiResponse(documents.ErrorDocument, text) for status, text in others.items()}
 
 
 def _describe(**description: Any) -> Callable[[F], F]:
@@ -90,7 +94,7 @@ def _describe(**description: Any) -> Callable[[F], F]:
 
 _token = OpenApiParameter("token", str, OpenApiParameter.PATH, description="The channel's token.")
 _client_id = OpenApiParameter(
-    "client_id", str, OpenApiParameter.PATH, description="The clientId, percent-encoded (`a/b` as `a%2Fb`)."
+    "client_id", str, OpenApiParameter.PATH, description="The clientId, percent-encoded as any path segment."
 )
 _question_id = OpenApiParameter("question_id", str, OpenApiParameter.PATH, description="A message's questionId.")
 _cid = OpenApiParameter("cid", str, description="The connection that calls.")

@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -66,8 +68,10 @@ class TimeField(serializers.Field):  # type: ignore[type-arg]
         if isinstance(data, bool) or not isinstance(data, (str, int)):
             self.fail("invalid")
         try:
-            return parse_time(data)
-        except ValueError:
+            moment = parse_time(data)
+            # Without USE_TZ the host keeps local times that name no zone, and compares with nothing else.
+            return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())
+        except (ValueError, OverflowError):
             self.fail("invalid")
 
     def to_representation(self, value: Any) -> Any:

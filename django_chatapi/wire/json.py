@@ -40,8 +40,10 @@ def loads(body: bytes) -> Any:
         raise UnsafeJSON(_too_deep()) from error
     except UnsafeJSON:
         raise
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise UnsafeJSON(_("The body is not JSON: %(error)s.") % {"error": str(error)[:200]}) from error
+    except ValueError as error:  # Python reads integers of at most 4 300 digits
+        raise UnsafeJSON(_("A number has too many digits.")) from error
     if body.count(b"[") + body.count(b"{") > MAX_JSON_DEPTH:
         check_depth(value)
     if b"\\ud" in body or b"\\uD" in body:

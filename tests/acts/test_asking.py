@@ -13,12 +13,13 @@ from django_chatapi.exceptions import BotFailed, BotTimeout
 from django_chatapi.models import Channel, Client, Message
 from tests import bots
 from tests.acts.conftest import beside, dialogue
+from tests.conftest import Caller
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Longer than any test takes: what is not meant to end a wait does not.
-NEVER = 300.0
+NEVER = 60.0
 #: Short enough to wait for.
 SOON = 0.15
 
@@ -90,6 +91,42 @@ def test_a_long_pause_ends_the_response_and_the_rest_is_late_and_in_order(told, 
         False,
     ]
     assert Client.objects.get().session_open is False
+
+
+def test_what_is_late_is_stored_behind_the_response_however_soon_it_comes(told, accept, gate, monkeypatch):
+    """The bot goes on while the response's part is being stored; its end, too, has to wait for that."""
+    ended_early = threading.Event()
+    publish, close = answers.publish, answers.close
+
+    def answer(question):
+        yield "one"
+        gate.wait()
+        if question.query == "more":
+            yield "two"
+
+    def slow_publish(**arguments):
+        if arguments["route"] == "response":
+            gate.set()
+            ended_early.wait(SOON)
+        else:
+            ended_early.set()
+        return publish(**arguments)
+
+    def watched_close(**arguments):
+        ended_early.set()
+        close(**arguments)
+
+    for query, late in (("more", [("botResponse", "late", "two")]), ("no more", [])):
+        with monkeypatch.context() as watched:
+            watched.setattr(answers, "publish", slow_publish)
+            watched.setattr(answers, "close", watched_close)
+            request = accept(told(answer, RESPONSE_GAP=SOON), query, client_id=query)
+            asking.ask(request=request)
+            wait_until(lambda: closed(request), what="the end of the answer")  # noqa: B023
+        assert dialogue(query)[1:] == [("botResponse", "response", "one"), *late]
+        assert state_of(request) == ("answered", "")
+        gate.clear()
+        ended_early.clear()
 
 
 def test_a_pause_before_the_first_step_is_no_gap(told, accept):
@@ -362,6 +399,13 @@ def test_no_transaction_is_open_while_a_bot_thinks(told, accept, gate):
     assert dialogue()[1:] == [("request", "response", "next"), ("botResponse", "response", "done")]
 
 
+def test_a_host_that_wraps_its_requests_in_transactions_changes_nothing(told, monkeypatch):
+    """The request has to be committed before the bot is asked: its thread would not see it otherwise."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    channel = told(lambda question: str(Message.objects.filter(question_id=question.question_id).count()))
+    assert Caller(channel).send("hi")["data"]["answer"] == "1"
+
+
 def test_no_connection_is_held_by_a_waiting_request_or_an_idle_thread(told, accept, gate):
     if connection.vendor != "postgresql":
         pytest.skip("Only PostgreSQL tells who is connected.")
@@ -384,13 +428,11 @@ def test_no_connection_is_held_by_a_waiting_request_or_an_idle_thread(told, acce
         assert [thread.name for thread in threading.enumerate() if thread.name.startswith("chatapi-bot-")]
         wait_until(lambda: activity() == [], what="the end of all connections")
 
-    request = accept(channel, "wait")
-    caller = beside(lambda: asking.ask(request=request))
+    caller = beside(lambda: asking.ask(request=accept(channel, "wait")))
     assert thinking.wait(20)
-    connection.close()
     with observer() as activity:
         # One at most: the bot itself used one before it began to wait.
-        assert len(activity()) <= 1
+        wait_until(lambda: len(activity()) <= 1, what="the end of the caller's connection")
     gate.set()
     caller.join()
 

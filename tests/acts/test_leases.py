@@ -3,6 +3,8 @@
 import datetime as dt
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_chatapi import selectors, tasks
@@ -101,6 +103,17 @@ def test_renewing_touches_no_other_claim(told, accept):
     requests.renew_claims(holders=[mine.lease_holder])
     assert current(mine).lease_expires_at > mine.lease_expires_at
     assert current(other).lease_expires_at == other.lease_expires_at
+
+
+def test_renewing_looks_at_open_requests_only(accept, told):
+    if connection.vendor != "postgresql":
+        pytest.skip("Only PostgreSQL uses the partial index for values that are given apart from the statement.")
+    request = accept(told(lambda question: "ok"))
+    with transaction.atomic(), connection.cursor() as cursor, CaptureQueriesContext(connection) as statements:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # a table this small is read as a whole otherwise
+        requests.renew_claims(holders=[request.lease_holder])
+        cursor.execute("EXPLAIN " + statements[-1]["sql"])
+        assert "chatapi_message_open" in str(cursor.fetchall())
 
 
 def test_a_claim_that_was_taken_over_cannot_be_renewed(told, accept):

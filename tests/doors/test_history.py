@@ -4,6 +4,8 @@ import datetime as dt
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -184,6 +186,17 @@ def test_what_is_no_time_is_refused(caller, name, time):
     assert set(response.json()["args"]) == {name}
 
 
+def test_messages_of_one_millisecond_stay_together(caller, channel):
+    make_history(channel, "ann", times=[START] * 3 + [START + MILLISECOND] * 3 + [START + 2 * MILLISECOND] * 3)
+    first, second, third = (wire(START + number * MILLISECOND) for number in range(3))
+
+    assert numbers(caller.history("ann", to=second)) == [0, 1, 2]
+    assert numbers(caller.history("ann", **{"from": second, "to": third})) == [3, 4, 5]
+    assert numbers(caller.history("ann", **{"from": third})) == [6, 7, 8]
+    pages = walk(caller, 2, **{"from": first, "to": third})
+    assert [numbers(page) for page in pages] == [[0, 1], [2, 3], [4, 5]]
+
+
 # The fixtures serve all examples of a test; each example has a channel of its own.
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -336,6 +349,21 @@ def test_the_stream_comes_in_parts(caller, channel):
     parts = list(response.streaming_content)
     assert len(parts) > 3
     assert max(map(len, parts)) < sum(map(len, parts)) / 2
+
+
+def test_each_kind_of_server_gets_its_own_kind_of_stream(caller, channel):
+    make_history(channel, "ann", 1203)
+    path = caller.path("client", "ann", "history")
+
+    async def read():
+        # Django would read a synchronous stream to its end before it sends the first byte.
+        response = await AsyncClient().get(path)
+        return response.is_async, [part async for part in response]
+
+    is_async, parts = async_to_sync(read)()
+    assert is_async
+    assert not caller.http.get(path).is_async
+    assert json.loads(b"".join(parts)) == caller.history("ann")
 
 
 # --- client ids in the path

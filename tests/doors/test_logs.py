@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from django.http import HttpResponseForbidden
 
 from django_chatapi.actions import channels
 from django_chatapi.models import Channel
@@ -100,6 +101,21 @@ def test_calls_that_fail(used, no_secrets, monkeypatch, settings, debug):
 
     lines = [record.getMessage() for record in no_secrets.records if record.name == "django_chatapi.api"]
     assert len([line for line in lines if "RuntimeError" in line]) == len(ENDPOINTS)
+
+
+def refuse_all(get_response):
+    """A middleware of the site that answers in the API's place."""
+    return lambda request: HttpResponseForbidden()
+
+
+def test_calls_that_the_site_itself_refuses(used, no_secrets, settings):
+    settings.MIDDLEWARE = [f"{__name__}.refuse_all"]
+
+    for endpoint in ENDPOINTS:
+        assert endpoint.call(used).status_code == 403
+
+    lines = [record.getMessage() for record in no_secrets.records if record.name == "django.request"]
+    assert len([line for line in lines if f"/chatapi/{used.token[:4]}" in line]) == len(ENDPOINTS)
 
 
 def test_a_bot_that_fails(make_channel, caplog):

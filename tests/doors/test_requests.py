@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from django.db import connections
 
 from django_chatapi.constants import AnswerState
 from django_chatapi.models import Channel, Client, Connection, Message
@@ -94,7 +95,10 @@ def test_a_request_is_stored_before_the_bot_is_asked(make_channel, bots):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_transaction_is_open_while_the_bot_thinks(make_channel, bots):
+@pytest.mark.parametrize("atomic_requests", [False, True])
+def test_no_transaction_is_open_while_the_bot_thinks(make_channel, bots, monkeypatch, atomic_requests):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic_requests)
+
     Caller(make_channel(bot="listener")).send("hi")
 
     assert bots.in_transaction == [False]
@@ -236,6 +240,20 @@ def test_every_wrong_field_is_named(caller):
     body = {"clientId": [], "query": "", "event": 1, "cid": {}, "data": "x"}
 
     refused(caller.post(body=body), "clientId", "query", "event", "cid", "data")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("clientId", value) for value in (True, False, 1.0, 1.5, [], ["ann"], {}, {"id": 1})],
+        *[(name, value) for name in ("query", "event", "cid") for value in (True, 0, 1, 1.5, [], ["hi"], {})],
+        *[("data", value) for value in (True, False, 0, 1.5, "", "{}", [], [{}])],
+    ],
+)
+def test_a_value_of_another_type_is_refused(caller, field, value):
+    base = {"clientId": "ann"} if field in ("query", "event") else {"clientId": "ann", "query": "hi"}
+
+    refused(caller.post(body={**base, field: value}), field)
 
 
 @pytest.mark.parametrize("query", ["", " ", "\t\r\n", "\xa0\u2003"])

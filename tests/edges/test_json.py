@@ -51,9 +51,9 @@ def test_no_bytes_raise_anything_but_unsafe_json(body):
     "body",
     [
         b"", b" ", b"{", b"[1,]", b"{'a': 1}", b'{"a" 1}', b"nul", b"1 2", b"// no\n1", b'"\n"', b"01", b".5",
-        b"+1", b"NaN", b'{"a": NaN}', b"Infinity", b"[-Infinity]", b"1e400", b"[-1e400]", b'{"a": {"b": 1.0e999999}}',
+        b"+1", b"NaN", b'{"a": NaN}', b"Infinity", b"[-Infinity]", b"1e400", b"[-1e400]",
         b"\xff", b'"\xc3"', b'"\xed\xa0\x80"', b'"\xc0\xaf"', '"ä"'.encode("latin-1"), '"a"'.encode("utf-16"),
-        b"\xef\xbb\xbf1", b"\x00",
+        b"\xef\xbb\xbf1", b"\x00", b'{"a": {"b": 1.0e999999}}',
         rb'"\ud800"', rb'"\uDFFF"', rb'"\udc00\ud800"', rb'{"\uD83D": 1}', rb'["a\ud83dx"]', rb'"\ud83d\u0041"',
         b"9" * 5000, b"-" + b"9" * 100_000,
     ],

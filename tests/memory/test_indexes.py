@@ -23,8 +23,8 @@ BY_NUMBER = "client_id=? AND sequence" if connection.vendor == "sqlite" else "ch
 def client(channel) -> Client:
     """One long talk among many short ones, all read to the end but for its last answers, all requests closed."""
     client = make_history(channel, "ann", COUNT)
-    for number in range(50):
-        make_history(channel, f"other {number}", 40)
+    for number in range(10):
+        make_history(channel, f"other {number}", 100)
     Message.objects.filter(status__isnull=False, sequence__lte=COUNT - 10).update(status=Status.READ)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

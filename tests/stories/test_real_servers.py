@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from django.db import connection
 
 from django_chatapi.models import Channel, Client
 from django_chatapi.tokens import sign_client
 from tests.doors.histories import make_history
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,13 +128,25 @@ def walk(http: httpx.Client, limit: int) -> list[dict]:
 
 
 def test_a_reader_that_leaves_in_the_middle_of_a_stream_harms_nobody(http, channel):
-    make_history(channel, "ann", 3000)
+    make_history(channel, "ann", 8000)
+    http.get(of("ann", "message-not-read-count"))
+    before = open_connections()
 
     for _ in range(5):
         with http.stream("GET", of("ann", "history")) as response:
             next(response.iter_raw())
 
     assert http.post("", json={"clientId": "ann", "query": "hi"}).status_code == 200
+    wait_until(lambda: open_connections() <= before, what="the end of the abandoned streams")
+
+
+def open_connections() -> int:
+    """How many connections to the database the server holds, as far as the database tells."""
+    if connection.vendor != "postgresql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
 
 
 def test_a_page_asks_first_and_then_calls(http):

@@ -176,3 +176,14 @@ def test_manage_py_check_runs_them(settings):
         call_command("check")
     settings.CHATAPI = {}
     call_command("check", tags=["django_chatapi"], fail_level="WARNING")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SYNC_TIMEOUT", -3), ("BOT_POOL_SIZE", -1), ("THROTTLE_RATE", "abc"), ("THROTTLE_RATE", "5/x")],
+)
+def test_a_value_out_of_range_is_reported(settings, name, value):
+    [problem] = complaints(settings, {name: value})
+
+    assert problem.id == "django_chatapi.E005"
+    assert name in problem.msg

@@ -47,15 +47,15 @@ READY = """Ready. The Chat API answers at {site}{api}
 
 Say something, ask for buttons, read what was said:
 
-  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hello"}}'
-  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/buttons"}}'
-  curl '{address}/client/test/history'
+  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hello"}}' -w '\n'
+  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/buttons"}}' -w '\n'
+  curl '{address}/client/test/history' -w '\n'
 
 To have manage.py work on this demo from another terminal:
 
   set -a; . {env}; set +a
 
-Files are in {folder}. Ctrl-C stops it all."""
+Files, logs among them (web.log, worker.log), are in {folder}. Ctrl-C stops it all."""
 
 
 class Command(BaseCommand):

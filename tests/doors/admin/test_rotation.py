@@ -40,7 +40,7 @@ def test_the_old_token_keeps_working_for_the_chosen_time(admin_client, channel, 
     left = channel.previous_token_expires_at - timezone.now()
     assert abs(left - dt.timedelta(hours=hours)) < dt.timedelta(minutes=5)
     page = words(response.content.decode())
-    assert f"The new token is {channel.token[:4]}…. The old token {old[:4]}… works until " in page
+    assert f"Rotated; the new token begins with {channel.token[:4]}. The old token {old[:4]}… works until " in page
 
 
 def test_the_old_token_ends_at_once_when_it_leaked(admin_client, channel):
