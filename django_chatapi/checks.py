@@ -90,6 +90,8 @@ def _out_of_range(name: str, value: Any) -> str | None:
         return "Write a number of calls per second, minute, hour or day, such as 600/min."
     if isinstance(value, (int, float)) and value < 0:
         return "Give it zero or more."
+    if name == "ANSWER_LEASE" and not value:
+        return "Give it some seconds: claims are renewed three times in this span."
     return None
 
 

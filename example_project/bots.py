@@ -42,7 +42,7 @@ class DemoBot(Bot):
 
     def say_slow(self, argument: str) -> Iterator[Answer]:
         try:
-            seconds = min(max(float(argument or 5), 0.0), 600.0)
+            seconds = min(max(0.0, float(argument or 5)), 600.0)  # in this order “nan” is 0
         except ValueError:
             yield Answer.text("How many seconds? For example: /slow 5", nlp_class="/Slow")
             return

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -14,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ViewSet
 
-from ..exceptions import ChannelDisabled, ChannelNotFound, InvalidClientSignature
+from ..exceptions import ChannelDisabled, ChannelNotFound, InvalidClientSignature, InvalidRequest
 from ..models import Channel
 from ..tokens import client_signature_is_valid
 from ..wire.inputs import ClientInput
@@ -78,6 +79,9 @@ class ChannelViewSet(ViewSet):
         if not channel.active:
             raise ChannelDisabled
         super().initial(request, *args, **kwargs)
+        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+            # Django takes such a body for an empty one, which would blame a field.
+            raise InvalidRequest(details={"body": [_("Send a Content-Length; a chunked body is not read.")]})
 
     def perform_authentication(self, request: Request) -> None:
         """Nobody logs in here: the token is in the path, and the site's session is none of the API's business."""

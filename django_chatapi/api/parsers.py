@@ -9,7 +9,7 @@ from rest_framework.parsers import BaseParser
 
 from ..conf import chatapi_settings
 from ..exceptions import PayloadTooLarge
-from ..wire.json import UnsafeJSON, loads
+from ..wire.json import UnsafeJSON, check_syntax, loads
 
 
 def read_body(stream: IO[bytes], limit: int) -> bytes:
@@ -51,7 +51,7 @@ class JSONValueParser(BaseParser):
     ) -> bytes:
         body = read_body(stream, chatapi_settings.MAX_STATE_BYTES)
         try:
-            loads(body)
+            check_syntax(body)
         except UnsafeJSON as error:
             raise ParseError(str(error)) from error
         return body

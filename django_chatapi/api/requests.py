@@ -19,6 +19,8 @@ from ..wire.inputs import RequestInput
 from . import schema
 from .base import ChannelViewSet, validated
 
+#: What ``GET {token}`` takes; other parameters reach the bot as they are.
+QUERY_PARAMETERS = ("clientId", "query", "event", "cid")
 #: How often a repeated request looks whether the first one was answered: first and longest wait, in seconds.
 _REPEAT_POLL = (0.02, 0.5)
 
@@ -29,14 +31,21 @@ class RequestViewSet(ChannelViewSet):
     @schema.send
     def send(self, request: Request, token: str) -> Response:
         raw = cast("dict[str, Any]", request.data)  # what JSONObjectParser gives
-        return self._answer(request, raw, idempotency_key=self._idempotency_key(request))
+        return self._answer(request, raw, raw, idempotency_key=self._idempotency_key(request))
 
     @schema.send_by_query
     def send_by_query(self, request: Request, token: str) -> Response:
-        return self._answer(request, request.query_params.dict())
+        raw = request.query_params.dict()
+        return self._answer(request, raw, {name: raw[name] for name in QUERY_PARAMETERS if name in raw})
 
-    def _answer(self, request: Request, raw: dict[str, Any], idempotency_key: str | None = None) -> Response:
-        valid = validated(RequestInput, raw)
+    def _answer(
+        self,
+        request: Request,
+        raw: dict[str, Any],
+        known: dict[str, Any],
+        idempotency_key: str | None = None,
+    ) -> Response:
+        valid = validated(RequestInput, known)
         self.check_signature(request, valid["client_id"])
         accepted = requests.accept(channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, **valid)
         found = accepted.request

@@ -6,7 +6,6 @@ from django.utils.translation import gettext_lazy as _
 
 from ..constants import (
     MAX_NAME_LENGTH,
-    OPEN_ANSWER_STATES,
     UNREAD_STATUSES,
     WRONG_ANSWER_STATES,
     AnswerState,
@@ -66,14 +65,17 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["client", "sequence"], name="chatapi_message_sequence"),
         ]
         indexes = [
-            models.Index(fields=["client", "created_at"], name="chatapi_message_time"),
+            models.Index(fields=["client", "created_at", "sequence"], name="chatapi_message_time"),
             models.Index(fields=["question_id"], name="chatapi_message_question"),
             models.Index(
-                fields=["client"], condition=Q(status__in=UNREAD_STATUSES), name="chatapi_message_unread"
+                # The status for MySQL, which makes an index without its condition.
+                fields=["client", "status"],
+                condition=Q(status__in=UNREAD_STATUSES),
+                name="chatapi_message_unread",
             ),
             models.Index(
                 fields=["lease_expires_at"],
-                condition=Q(answer_state__in=OPEN_ANSWER_STATES),
+                condition=Q(lease_expires_at__isnull=False),
                 name="chatapi_message_open",
             ),
             models.Index(

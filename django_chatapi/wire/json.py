@@ -32,8 +32,17 @@ def loads(body: bytes) -> Any:
     Raises:
         UnsafeJSON: with a sentence that tells the sender what is wrong.
     """
+    value = _parse(body, parse_float=_finite)
+    if body.count(b"[") + body.count(b"{") > MAX_JSON_DEPTH:
+        check_depth(value)
+    if b"\\ud" in body or b"\\uD" in body:
+        check_text(value)
+    return value
+
+
+def _parse(body: bytes, **readers: Any) -> Any:
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, **readers)
     except UnicodeDecodeError as error:
         raise UnsafeJSON(_("The body is not UTF-8 (byte %(at)d).") % {"at": error.start}) from error
     except RecursionError as error:
@@ -44,11 +53,15 @@ def loads(body: bytes) -> Any:
         raise UnsafeJSON(_("The body is not JSON: %(error)s.") % {"error": str(error)[:200]}) from error
     except ValueError as error:  # Python reads integers of at most 4 300 digits
         raise UnsafeJSON(_("A number has too many digits.")) from error
-    if body.count(b"[") + body.count(b"{") > MAX_JSON_DEPTH:
-        check_depth(value)
-    if b"\\ud" in body or b"\\uD" in body:
-        check_text(value)
-    return value
+
+
+def check_syntax(body: bytes) -> None:
+    """Check that the text is JSON in UTF-8, whatever its numbers and texts hold.
+
+    Raises:
+        UnsafeJSON: with a sentence that tells the sender what is wrong.
+    """
+    _parse(body, parse_int=len, parse_float=len)
 
 
 def check_storable(value: Any) -> Any:

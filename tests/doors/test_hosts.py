@@ -2,10 +2,13 @@
 
 import datetime as dt
 import logging
+import warnings
 
 import pytest
 from django.conf import settings
 from django.conf.urls.i18n import i18n_patterns
+from django.core.cache import cache
+from django.core.cache.backends.base import CacheKeyWarning
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import include, path, set_urlconf
@@ -124,3 +127,18 @@ def test_gunicorns_access_log_may_name_any_header():
     assert logs.MaskTokens().filter(line)
     assert line.getMessage() == "GET /chatapi/my-o… HTTP/1.1 7 -"
     assert OWN in atoms["r"]
+
+
+@override_settings(CHATAPI={"THROTTLE_RATE": "1/min"})
+def test_a_throttled_caller_cannot_write_keys_that_a_cache_refuses(caller):
+    cache.clear()
+    # Django's caches warn of what memcached raises on.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CacheKeyWarning)
+        codes = [
+            caller.get(clientId="ann", query="hi", headers={"X-Forwarded-For": "é" * 300}).status_code
+            for _ in range(2)
+        ]
+    cache.clear()
+    assert codes == [200, 429]
+    assert [warning for warning in caught if warning.category is CacheKeyWarning] == []

@@ -415,3 +415,9 @@ def test_a_bot_that_says_nothing_in_time_is_bot_timeout_and_its_late_answer_is_k
     assert answered["questionId"] == asked["questionId"]
     assert answered["data"]["answer"] == "You said hi."
     assert answered["status"] == "NOT_SENT"
+
+
+def test_a_query_parameter_that_is_none_of_ours_reaches_the_bot(make_channel, bots):
+    caller = Caller(make_channel(bot="listener"))
+
+    assert caller.get(clientId="ann", query="hi", data="{}").status_code == 200

@@ -158,3 +158,9 @@ def test_the_limit_counts_bytes(caller, configure):
 
     assert save(caller, '"😀😀"').status_code == 200
     assert save(caller, '"😀😀a"').status_code == 413
+
+
+@pytest.mark.parametrize("value", [b"1e400", b'"\\ud800"', b"[" * 300 + b"]" * 300, b"9" * 5000])
+def test_a_state_is_not_looked_into(caller, value):
+    assert caller.post("client", "ann", "state", body=value).status_code == 200
+    assert caller.get("client", "ann", "state").content == value
