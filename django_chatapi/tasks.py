@@ -5,6 +5,10 @@ from celery import shared_task
 from . import selectors
 from .actions import asking, requests
 
+#: How long a nudge may stand in the queue, in seconds. The next sweep nudges again, and a busy worker's queue must
+#: not fill with repetitions.
+QUEUED_FOR = 60
+
 
 @shared_task(ignore_result=True)
 def answer_left_requests() -> int:
@@ -15,7 +19,7 @@ def answer_left_requests() -> int:
     """
     left = selectors.left_requests()
     for pk in left:
-        answer_left_request.delay(pk)
+        answer_left_request.apply_async([pk], expires=QUEUED_FOR)
     return len(left)
 
 

@@ -137,7 +137,7 @@ def claim_left(*, pk: Any) -> Message | None:
 def renew_claims(*, holders: list[uuid.UUID]) -> None:
     """Keep the requests of these claims from being taken over: their bots are still thinking."""
     # Only open requests are claimed. That they are asked for lets the database look at those alone.
-    held = Message.objects.filter(lease_holder__in=holders, answer_state__in=OPEN_ANSWER_STATES)
+    held = Message.objects.filter(lease_holder__in=holders, lease_expires_at__isnull=False)
     held.update(lease_expires_at=_lease_end())
 
 

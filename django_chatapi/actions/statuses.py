@@ -33,11 +33,11 @@ def update(*, client: Client, receipts: Sequence[Receipt]) -> dict[UUID, Status]
         The status of each message that was found, as it is now. Several messages may share an id (late
         answers): all are changed, and the newest is reported.
     """
-    now = timezone.now()
     with transaction.atomic(using=router.db_for_write(Message)):
         found: dict[UUID, list[Message]] = {}
         for message in _answers(client).filter(question_id__in={receipt.question_id for receipt in receipts}):
             found.setdefault(message.question_id, []).append(message)
+        now = timezone.now()  # under the locks: whoever waited for them comes later
         changes = [
             change
             for receipt in receipts
@@ -56,7 +56,6 @@ def update_up_to(
     Returns:
         The status of the named message as it is now; None if there is no such message.
     """
-    now = timezone.now()
     with transaction.atomic(using=router.db_for_write(Message)):
         # Not locked yet: locks are taken in the order of the numbers only, or two callers wait for each other.
         last = selectors.answer_message(client, question_id)
@@ -66,6 +65,7 @@ def update_up_to(
         while True:
             span = _answers(client).filter(sequence__gt=above, sequence__lte=last.sequence)
             chunk = list(span.exclude(status=status)[:_CHUNK])
+            now = timezone.now()
             _record([change for message in chunk if (change := _apply(message, status, timestamp, now))])
             if len(chunk) < _CHUNK:
                 break

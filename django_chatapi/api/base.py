@@ -20,7 +20,7 @@ from ..models import Channel
 from ..tokens import client_signature_is_valid
 from ..wire.inputs import ClientInput
 from . import cors
-from .errors import handle_exception
+from .errors import NEVER_CACHED, handle_exception
 from .parsers import JSONObjectParser
 from .schema import ChatAPISchema
 from .throttling import ChannelThrottle
@@ -99,7 +99,7 @@ class ChannelViewSet(ViewSet):
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
+        response["Cache-Control"] = NEVER_CACHED
         if hasattr(self, "channel"):
             cors.add_headers(request._request, response, self.channel, ", ".join(self.allowed_methods))
         return response

@@ -17,6 +17,9 @@ from ..logs import mask_tokens
 
 logger = logging.getLogger("django_chatapi.api")
 
+#: ``private`` as well: caches of older Django releases look for nothing else.
+NEVER_CACHED = "private, no-store"
+
 
 class NotFound(ChatAPIError):
     status = 404
@@ -121,6 +124,6 @@ def _report(exception: Exception, request: HttpRequest) -> None:
 @login_not_required
 def not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
     """The last URL pattern: an unknown path below the API is an error of the API, not a page of the site."""
-    response = JsonResponse(error_body(NotFound()), status=404, headers={"Cache-Control": "no-store"})
+    response = JsonResponse(error_body(NotFound()), status=404, headers={"Cache-Control": NEVER_CACHED})
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -3,6 +3,7 @@
 import time
 from typing import Any, cast
 
+from django.db import close_old_connections
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -80,5 +81,6 @@ def _answer_of_first(request: Message) -> Message:
             raise BotFailed(request.failure, details)
         if time.monotonic() > deadline:
             raise BotTimeout(details=details)
+        close_old_connections()  # none is held while waiting, where none is kept between requests
         time.sleep(pause)
         pause = min(pause * 2, longest)

@@ -32,9 +32,11 @@ def validate_url(url: str) -> None:
     """Raise a ValidationError for anything but http and https. Names without a dot are good inner addresses."""
     with contextlib.suppress(urllib3.exceptions.LocationParseError):
         parsed = urllib3.util.parse_url(url)
-        if parsed.scheme in ("http", "https") and parsed.host:
+        if parsed.scheme in ("http", "https") and parsed.host and not parsed.auth:
             return
-    raise serializers.ValidationError(_("Write an address such as https://bots.example.com/answer."))
+    raise serializers.ValidationError(
+        _("Write an address such as https://bots.example.com/answer; a password goes into headers.")
+    )
 
 
 def validate_headers(headers: dict[str, str]) -> None:

@@ -59,7 +59,7 @@ class BotPool:
                     act()
                 except BaseException as error:
                     # Not only Exception: what a job ends with must not end the thread, which others wait for.
-                    logger.error("A bot's job ended with %s: %s", type(error).__name__, error)  # noqa: TRY400
+                    logger.error("A bot's job ended with %s.", type(error).__name__)  # noqa: TRY400
                     logger.debug("The job's error.", exc_info=error)
             with self._changed:
                 self._unfinished -= 1

@@ -56,7 +56,7 @@ def refused(response, status: int, code: str) -> dict:
     """The error body of the contract, and nothing else."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/json"
-    assert response["Cache-Control"] == "no-store"
+    assert response["Cache-Control"] == "private, no-store"
     body = json.loads(response.content)
     assert body["error"] == code
     assert body["message"].endswith(".")
@@ -81,7 +81,7 @@ def test_a_good_call_succeeds_and_is_never_cached(endpoint, caller, question_id)
 
     assert response.status_code == 200, response.content
     assert response["Content-Type"] == "application/json"
-    assert response["Cache-Control"] == "no-store"
+    assert response["Cache-Control"] == "private, no-store"
     assert "Origin" in response["Vary"]
 
 

@@ -40,7 +40,7 @@ def test_it_is_an_error_of_the_api_and_no_page_of_the_site(channel, path, method
 
     assert response.status_code == 404
     assert response["Content-Type"] == "application/json"
-    assert response["Cache-Control"] == "no-store"
+    assert response["Cache-Control"] == "private, no-store"
     assert set(response.json()) == {"error", "message"}
     assert response.json()["error"] == "not_found"
 

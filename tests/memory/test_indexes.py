@@ -27,7 +27,8 @@ def client(channel) -> Client:
         make_history(channel, f"other {number}", 100)
     Message.objects.filter(status__isnull=False, sequence__lte=COUNT - 10).update(status=Status.READ)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+        if connection.vendor != "mysql":  # which keeps its statistics by itself
+            cursor.execute("ANALYZE")
     return client
 
 

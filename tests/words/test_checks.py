@@ -180,7 +180,13 @@ def test_manage_py_check_runs_them(settings):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SYNC_TIMEOUT", -3), ("BOT_POOL_SIZE", -1), ("ANSWER_LEASE", 0.0), ("THROTTLE_RATE", "abc"), ("THROTTLE_RATE", "5/x")],
+    [
+        ("SYNC_TIMEOUT", -3),
+        ("BOT_POOL_SIZE", -1),
+        ("ANSWER_LEASE", 0.0),
+        ("THROTTLE_RATE", "abc"),
+        ("THROTTLE_RATE", "5/x"),
+    ],
 )
 def test_a_value_out_of_range_is_reported(settings, name, value):
     [problem] = complaints(settings, {name: value})

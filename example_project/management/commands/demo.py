@@ -47,9 +47,9 @@ READY = """Ready. The Chat API answers at {site}{api}
 
 Say something, ask for buttons, read what was said:
 
-  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hello"}}' -w '\n'
-  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/buttons"}}' -w '\n'
-  curl '{address}/client/test/history' -w '\n'
+  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hello"}}' -w '\\n'
+  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/buttons"}}' -w '\\n'
+  curl '{address}/client/test/history' -w '\\n'
 
 To have manage.py work on this demo from another terminal:
 
