@@ -19,7 +19,7 @@ def answer_left_requests() -> int:
     """
     left = selectors.left_requests()
     for pk in left:
-        answer_left_request.apply_async([pk], expires=QUEUED_FOR)
+        answer_left_request.apply_async((pk,), expires=QUEUED_FOR)
     return len(left)
 
 

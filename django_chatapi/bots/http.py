@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from typing import Any
+from urllib.parse import unquote
 
 import urllib3
 from django.utils.translation import gettext_lazy as _
@@ -32,11 +33,9 @@ def validate_url(url: str) -> None:
     """Raise a ValidationError for anything but http and https. Names without a dot are good inner addresses."""
     with contextlib.suppress(urllib3.exceptions.LocationParseError):
         parsed = urllib3.util.parse_url(url)
-        if parsed.scheme in ("http", "https") and parsed.host and not parsed.auth:
+        if parsed.scheme in ("http", "https") and parsed.host:
             return
-    raise serializers.ValidationError(
-        _("Write an address such as https://bots.example.com/answer; a password goes into headers.")
-    )
+    raise serializers.ValidationError(_("Write an address such as https://bots.example.com/answer."))
 
 
 def validate_headers(headers: dict[str, str]) -> None:
@@ -127,6 +126,8 @@ class HttpBot(Bot):
         seconds = float(self.options["timeout"])
         deadline = time.monotonic() + seconds
         headers = urllib3.HTTPHeaderDict({"Content-Type": "application/json", "Accept": "application/json"})
+        if auth := urllib3.util.parse_url(self.options["url"]).auth:
+            headers.update(urllib3.util.make_headers(basic_auth=unquote(auth)))
         for name, value in (self.options.get("headers") or {}).items():
             headers[name] = value
         content = None

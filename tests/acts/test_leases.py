@@ -265,7 +265,9 @@ def test_the_sweep_finds_the_oldest_first_and_queues_each(told, accept, monkeypa
         request = accept(channel, str(number), client_id=f"client-{number}")
         age = dt.timedelta(seconds=10 - number)
         Message.objects.filter(pk=request.pk).update(lease_expires_at=timezone.now() - age)
-    monkeypatch.setattr(tasks.answer_left_request, "delay", tasks.answer_left_request)
+    monkeypatch.setattr(
+        tasks.answer_left_request, "apply_async", lambda args, expires: tasks.answer_left_request(*args)
+    )
     assert tasks.answer_left_requests() == 3
     assert asked == ["0", "1", "2"]
     assert tasks.answer_left_requests() == 0

@@ -1,5 +1,6 @@
 """HttpBot, asked for real: over a socket, from a server that behaves as badly as servers do."""
 
+import base64
 import gzip
 import json
 import socket
@@ -436,6 +437,12 @@ def test_nobody_listens(ask):
 def test_no_such_host(ask):
     with pytest.raises(BotFailed, match=r"^The bot at http://bot\.invalid/ cannot be reached"):
         ask(make_bot("http://bot.invalid/"))
+
+
+def test_a_user_and_password_in_the_address_are_sent_as_basic_authentication(ask, peer):
+    peer.answer = say(ONE)
+    ask(make_bot(peer.url.replace("http://", "http://ann:p%40ss@")))
+    assert peer.asked[0][1]["Authorization"] == "Basic " + base64.b64encode(b"ann:p@ss").decode()
 
 
 def test_a_failure_shows_no_secret_of_the_address(ask, peer):
