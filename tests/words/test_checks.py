@@ -50,6 +50,7 @@ def test_a_site_without_settings_is_passed_in_silence(settings):
     assert check_settings(None) == []
 
 
+@pytest.mark.django_db  # newer releases of Django look into the database
 def test_the_example_project_passes_every_check():
     call_command("check", fail_level="WARNING")
 
@@ -170,6 +171,7 @@ def test_w002_sqlite_that_upgrades_its_locks(databases):
     assert "IMMEDIATE" in problems[0].hint
 
 
+@pytest.mark.django_db  # newer releases of Django look into the database
 def test_manage_py_check_runs_them(settings):
     settings.CHATAPI = {"SYNC_TIMEOUTS": 1}
     with pytest.raises(SystemCheckError, match=r"django_chatapi\.E002"):
