@@ -44,6 +44,20 @@ class Defaults:
     #: Largest saved state of a client.
     MAX_STATE_BYTES: int = 256 * 1024
 
+    #: What ``cid`` does to an events request: ``"exclude"`` leaves out what this connection has already seen in
+    #: responses of its own; ``"only"`` keeps just this connection's events.
+    CID_FILTER: str = "exclude"
+    #: How long an events request waits that names no ``timeout``; up to a tenth of it is taken off at random.
+    EVENTS_TIMEOUT: float = 25.0
+    #: How often a process with waiters looks for events that no nudge told of.
+    EVENTS_SWEEP: float = 5.0
+    #: Seconds between two comments that keep an event stream open.
+    EVENTS_HEARTBEAT: float = 15.0
+    #: Threads, and so database connections, per process with which the ASGI door reads events.
+    EVENTS_DB_THREADS: int = 4
+    #: Polls that may wait at once in one process of a WSGI or plain Django site, where each holds a thread.
+    MAX_SYNC_POLLS: int = 16
+
     #: How long the old token keeps working after a rotation, unless the person rotating says otherwise.
     TOKEN_ROTATION_GRACE: float = 24 * 3600.0
     #: Calls per channel and network address, for example ``"600/min"`` (Django REST framework's notation,

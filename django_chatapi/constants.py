@@ -9,6 +9,10 @@ MAX_NAME_LENGTH = 255
 MAX_QUERY_LENGTH = 10_000
 #: Most messages that one page of history or one call about statuses holds (contract, sections 7 and 9).
 MAX_ITEMS = 1_000
+#: Most events in one answer (contract, section 6).
+MAX_EVENTS = 250
+#: Longest wait of an events request, in seconds (contract, section 6).
+MAX_EVENTS_TIMEOUT = 60
 #: Deepest nesting of JSON that is accepted or produced. Python's own encoder gives up near 1 000 levels,
 #: less the depth of the stack it is called from; no honest body comes close to this.
 MAX_JSON_DEPTH = 100

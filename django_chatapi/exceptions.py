@@ -14,6 +14,7 @@
     ├── PayloadTooLarge            413  payload_too_large
     ├── TextInputDisabled          422  text_input_disabled
     ├── BotFailed                  502  bot_failed
+    ├── TooManyPolls               503  too_many_polls
     └── BotTimeout                 504  bot_timeout
 
 The codes and the shape of the body are section 3 of the contract.
@@ -117,6 +118,12 @@ class BotFailed(ChatAPIError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class TooManyPolls(ChatAPIError):
+    status = 503
+    code = "too_many_polls"
+    message = _("Too many events requests are waiting here; try again after Retry-After, or with timeout=0.")
 
 
 class BotTimeout(ChatAPIError):

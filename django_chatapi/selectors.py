@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
 from .constants import OPEN_ANSWER_STATES, UNREAD_STATUSES, MessageType, Route
@@ -101,6 +102,73 @@ def unread_count(client: Client) -> int:
 
 def state_of(client: Client) -> ClientState | None:
     return ClientState.objects.filter(client=client).first()
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which of a client's events a connection wants (contract, section 6)."""
+
+    everything: bool = False
+    connection_id: str | None = None
+    #: With a connection: keep just its events, instead of leaving out what it has seen in its own responses.
+    only: bool = False
+    since: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A stretch of a client's events, oldest first; ``upto`` is the sequence number behind which to go on."""
+
+    entries: list[Message | ClientState]
+    upto: int
+    has_more: bool = False
+
+
+def events_after(client_pk: int, after: int, wanted: EventFilter, limit: int) -> Feed:
+    """The client's events with sequence numbers above ``after``, at most ``limit``.
+
+    The client's last number is read first: numbers are given out in the order of commits, so all up to it can be
+    seen by the reads that follow, and what the filter leaves out need not be looked at again.
+    """
+    client = rows.find(Client, id=client_pk)
+    if client is None or client.last_sequence <= after:
+        return Feed([], after)
+    last = client.last_sequence
+    span = Q(sequence__gt=after, sequence__lte=last)
+    messages = Message.objects.filter(span, client_id=client_pk).defer("raw_request")
+    states = ClientState.objects.filter(span, client_id=client_pk)
+    if wanted.since is not None:
+        messages = messages.filter(created_at__gte=wanted.since)
+        states = states.filter(saved_at__gte=wanted.since)
+    own = wanted.connection_id
+    if own is not None and wanted.only:
+        messages = messages.filter(connection_id=own)
+        states = states.filter(connection_id=own)
+    elif own is not None:
+        of_own = Q(connection_id=own, connection_id__isnull=False)
+        messages = messages.exclude(of_own & (Q(type=MessageType.REQUEST) | Q(route=Route.RESPONSE)))
+        states = states.exclude(of_own)
+    if not wanted.everything:
+        messages = messages.filter(route__in=(Route.LATE, Route.PUSH)).exclude(type=MessageType.REQUEST)
+        states = states.none()
+    entries: list[Message | ClientState] = [*messages.order_by("sequence")[: limit + 1], *states]
+    entries.sort(key=lambda entry: entry.sequence)
+    if len(entries) > limit:
+        return Feed(entries[:limit], entries[limit - 1].sequence, has_more=True)
+    return Feed(entries, last)
+
+
+def sequence_before(client: Client, since: dt.datetime) -> int:
+    """The sequence number below the first event at or after ``since``; the last one if there is none."""
+    messages = Message.objects.filter(client=client, created_at__gte=since).order_by("created_at", "sequence")
+    states = ClientState.objects.filter(client=client, saved_at__gte=since)
+    found = [rows.values_list("sequence", flat=True).first() for rows in (messages, states)]
+    return min((number - 1 for number in found if number is not None), default=client.last_sequence)
+
+
+def last_sequences(client_pks: Sequence[int]) -> dict[int, int]:
+    """The last sequence number of each of these clients, with one query."""
+    return dict(Client.objects.filter(pk__in=client_pks).values_list("pk", "last_sequence"))
 
 
 def left_requests(limit: int = 100) -> list[Any]:

@@ -59,7 +59,7 @@ def publish(
         )
         message.status = message.initial_status or Status.NOT_SENT
         rows.insert(message)
-        announce_on_commit(message)
+        announce_on_commit(client, message)
     request.answer_state = state
     return message
 

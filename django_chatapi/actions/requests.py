@@ -98,7 +98,7 @@ def accept(
                 **_claim(ask_count=1),
             )
             rows.insert(request)
-            announce_on_commit(request)
+            announce_on_commit(client, request)
     except _Repeated as repeated:
         return Accepted(repeated.first, repeated=True)
     return Accepted(request, repeated=False)

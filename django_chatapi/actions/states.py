@@ -3,6 +3,7 @@
 from django.db import router, transaction
 
 from ..models import Channel, ClientState
+from .announce import announce_on_commit
 from .turns import client_for, take_turn
 
 
@@ -23,4 +24,5 @@ def save(*, channel: Channel, client_id: str, value: bytes, connection_id: str |
                 "saved_at": moment,
             },
         )
+        announce_on_commit(client)
     return state

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from .. import selectors
 from ..constants import MessageType, Status
-from ..models import Client, Message, MessageStatus
+from ..models import Client, Message, MessageStatus, rows
 
 #: Messages changed in one step of :func:`update_up_to`.
 _CHUNK = 1_000
@@ -72,6 +72,18 @@ def update_up_to(
             above = chunk[-1].sequence
         last.refresh_from_db(fields=["status"])
         return Status(str(last.status))
+
+
+def mark_sent(*, messages: Sequence[Message]) -> None:
+    """A transport has these messages: what was not sent yet is sent now. A later receipt is left alone."""
+    waiting = [message.pk for message in messages if message.status == Status.NOT_SENT]
+    if not waiting:
+        return
+    with transaction.atomic(using=router.db_for_write(Message), savepoint=False):
+        for pk in waiting:
+            before, now = {"id": pk, "status": Status.NOT_SENT}, timezone.now()
+            if rows.update(Message, before, {"status": Status.SENT, "status_changed_at": now}):
+                rows.insert(MessageStatus(message_id=pk, status=Status.SENT, changed_at=now))
 
 
 def _answers(client: Client) -> QuerySet[Message]:

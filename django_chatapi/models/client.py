@@ -38,13 +38,19 @@ class Client(models.Model):
 
 
 class Connection(models.Model):
-    """One open page, tab or device of a client, known by ``cid``."""
+    """One open page, tab or device of a client, known by ``cid``; without one, by the empty text."""
 
     client = models.ForeignKey(
         Client, models.CASCADE, related_name="connections", db_index=False, verbose_name=_("client")
     )
     connection_id = ExactCharField(_("connection id (cid)"), max_length=MAX_NAME_LENGTH)
     created_at = models.DateTimeField(_("first seen"), auto_now_add=True)
+    position = models.BigIntegerField(
+        _("position"),
+        default=0,
+        editable=False,
+        help_text=_("The sequence number up to which its events requests have read."),
+    )
 
     class Meta:
         verbose_name = _("connection")

@@ -1,0 +1,41 @@
+"""Messages that nobody asked for: an agent's reply, or what the bot says on its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import router, transaction
+
+from ..constants import MessageType, Route, Status
+from ..identifiers import make_question_id
+from ..models import Client, Message
+from ..wire.envelope import answer_data, button_texts
+from .announce import announce_on_commit
+from .turns import take_turn
+
+
+def push(*, client: Client, replies: Sequence[Mapping[str, Any]], type: MessageType) -> Message:
+    """Publish a message to the client, with a ``questionId`` of its own.
+
+    Args:
+        replies: as in the contract, section 5: objects with a ``type`` each.
+        type: ``HUMAN_RESPONSE`` as an agent, ``BOT_RESPONSE`` as the bot.
+    """
+    data = answer_data(
+        replies=replies, nlp_class=None, confidence=None, debug_data=[], end_session=False, new_session=False
+    )
+    with transaction.atomic(using=router.db_for_write(Message)):
+        moment = take_turn(client)
+        message = Message.objects.create(
+            client=client,
+            sequence=client.last_sequence,
+            created_at=moment,
+            type=type,
+            route=Route.PUSH,
+            question_id=make_question_id(),
+            data=data,
+            block_form=client.channel.disable_text_with_buttons and button_texts(data) is not None,
+            status=Status.NOT_SENT,
+            status_changed_at=moment,
+        )
+        announce_on_commit(client, message)
+    return message
