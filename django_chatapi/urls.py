@@ -3,6 +3,7 @@
 from django.urls import path, re_path, register_converter
 
 from .api.errors import not_found
+from .api.events import EventsViewSet
 from .api.history import HistoryViewSet
 from .api.requests import RequestViewSet
 from .api.states import StateViewSet
@@ -27,6 +28,7 @@ app_name = "django_chatapi"
 
 urlpatterns = [
     path("<token>", RequestViewSet.as_view({"post": "send", "get": "send_by_query"}), name="request"),
+    path("<token>/events", EventsViewSet.as_view({"get": "events"}), name="events"),
     path(
         "<token>/client/<client_id:client_id>/history",
         HistoryViewSet.as_view({"get": "history"}),

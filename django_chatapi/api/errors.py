@@ -12,13 +12,15 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
-from ..exceptions import ChannelNotFound, ChatAPIError, InvalidRequest, PayloadTooLarge
+from ..exceptions import ChannelNotFound, ChatAPIError, InvalidRequest, PayloadTooLarge, TooManyPolls
 from ..logs import mask_tokens
 
 logger = logging.getLogger("django_chatapi.api")
 
 #: ``private`` as well: caches of older Django releases look for nothing else.
 NEVER_CACHED = "private, no-store"
+#: When to try again after ``too_many_polls``, in seconds: a tenth of what a held poll usually lasts.
+_POLLS_RETRY_AFTER = 3
 
 
 class NotFound(ChatAPIError):
@@ -97,6 +99,8 @@ def handle_exception(exception: Exception, context: dict[str, Any]) -> Response:
     response = Response(error_body(error), status=error.status)
     if isinstance(exception, drf.Throttled):
         response["Retry-After"] = str(int(getattr(exception, "wait", None) or 0) + 1)
+    elif isinstance(exception, TooManyPolls):
+        response["Retry-After"] = str(_POLLS_RETRY_AFTER)
     # Django would log the path, with the token in it.
     response._has_been_logged = True  # type: ignore[attr-defined]
     logger.info("%s %s: %s", request.method, _path(request), error.code)

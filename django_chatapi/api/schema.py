@@ -20,6 +20,7 @@ from ..exceptions import (
     PayloadTooLarge,
     StateNotFound,
     TextInputDisabled,
+    TooManyPolls,
 )
 from ..wire import documents, inputs
 from .errors import NotAcceptable, Throttled, UnsupportedMediaType
@@ -41,6 +42,7 @@ class ChatAPISchema(AutoSchema):
         return {
             "send": "sendRequest",
             "send_by_query": "sendRequestByQuery",
+            "events": "getEvents",
             "history": "getHistory",
             "save": "saveState",
             "load": "getState",
@@ -167,6 +169,13 @@ send_by_query = _describe(
     ],
     responses=_send_responses,
     examples=[_answer],
+)
+events = _describe(
+    summary="Wait for events",
+    description="Long polling: answers at once when there is something, otherwise with the next event, at the "
+    "latest after `timeout` seconds. Where the site runs the ASGI door, `Accept: text/event-stream` streams.",
+    parameters=[_token, _signature, inputs.EventsInput],
+    responses={200: OpenApiResponse(documents.EventsDocument, "What happened."), **_errors(TooManyPolls)},
 )
 history = _describe(
     summary="The messages of a client, oldest first",

@@ -63,6 +63,19 @@ class HistoryDocument(serializers.Serializer[Any]):
     messages = HistoryItemDocument(many=True)
 
 
+class EventDocument(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=[*MessageType.values, "state"])
+    event = serializers.DictField(
+        help_text="The envelope; of a state: clientId, cid, timestamp, and the state that was saved."
+    )
+
+
+class EventsDocument(serializers.Serializer[Any]):
+    hasMore = serializers.BooleanField(help_text="Others wait behind these.")
+    cursor = serializers.CharField(help_text="Send it with the next call: nothing is lost or comes twice.")
+    events = EventDocument(many=True)
+
+
 class StatusDocument(serializers.Serializer[Any]):
     questionId = serializers.CharField()
     status = serializers.ChoiceField(choices=Status.choices)

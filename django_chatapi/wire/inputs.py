@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ..constants import MAX_ITEMS, MAX_NAME_LENGTH, MAX_QUERY_LENGTH, Status
+from ..constants import MAX_EVENTS_TIMEOUT, MAX_ITEMS, MAX_NAME_LENGTH, MAX_QUERY_LENGTH, Status
 from .times import parse_time
 
 
@@ -151,6 +151,27 @@ class HistoryInput(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         return {"from": TimeField(required=False, source="since", help_text="Inclusive."), **super().get_fields()}
+
+
+class EventsInput(serializers.Serializer[Any]):
+    """The query of ``events`` (contract, section 6)."""
+
+    clientId = ClientIdField(source="client_id")
+    all = serializers.BooleanField(
+        source="everything",
+        default=False,
+        help_text="true: every event of the client. false: agent replies, late answers, and messages that the bot "
+        "sends on its own.",
+    )
+    cid = ConnectionIdField(source="connection_id")
+    ts = TimeField(required=False, source="since", help_text="Events at or after that time.")
+    cursor = TextField(required=False, help_text="The cursor of an earlier answer. Exact; wins over ts.")
+    timeout = serializers.FloatField(
+        required=False,
+        min_value=0,
+        max_value=MAX_EVENTS_TIMEOUT,
+        help_text="Seconds to wait for an event; 25 unless given.",
+    )
 
 
 class StatusInput(serializers.Serializer[Any]):

@@ -1,0 +1,114 @@
+"""``GET {token}/events`` (contract, section 6) for WSGI and plain Django: each waiting poll holds a thread."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.db import DatabaseError, close_old_connections
+from django.http import HttpResponseBase, StreamingHttpResponse
+from rest_framework.request import Request
+
+from ..conf import chatapi_settings
+from ..exceptions import TooManyPolls
+from ..realtime.background import background_loop
+from ..realtime.hub import Hub, Waiter, Woken, hub_of
+from ..realtime.nudges import announce_poll
+from ..selectors import Feed
+from ..wire.inputs import EventsInput
+from . import schema
+from .base import ChannelViewSet, validated
+from .hubs import read_sequences
+from .polls import Poll, open_poll
+
+logger = logging.getLogger("django_chatapi.api")
+
+
+class EventsViewSet(ChannelViewSet):
+    """Wait for what happens."""
+
+    @schema.events
+    def events(self, request: Request, token: str) -> HttpResponseBase:
+        poll = self.open_poll(request)
+        feed = _hold(poll)
+        # What follows a yield runs when the server comes for more: then it has written what it got.
+        chunks = _chunks(poll, feed)
+        content: Any = _in_threads(chunks) if isinstance(request._request, ASGIRequest) else chunks
+        return StreamingHttpResponse(content, content_type="application/json")
+
+    def open_poll(self, request: Request) -> Poll:
+        """Check the request and open its poll."""
+        valid = validated(EventsInput, request.query_params.dict())
+        self.check_signature(request, valid["client_id"])
+        if "Last-Event-ID" in request.headers:
+            valid["cursor"] = request.headers["Last-Event-ID"]
+        return open_poll(channel=self.channel, token=self.token, valid=valid)
+
+
+_held = 0
+_held_lock = threading.Lock()
+
+
+def _hold(poll: Poll) -> Feed:
+    """Read until there is something, the time is over or the poll is ended; wait without a connection."""
+    global _held
+    feed = _read(poll)
+    if feed.entries or not poll.timeout:
+        return feed
+    with _held_lock:
+        if _held >= chatapi_settings.MAX_SYNC_POLLS:
+            raise TooManyPolls
+        _held += 1
+    try:
+        return _wait(poll)
+    finally:
+        with _held_lock:
+            _held -= 1
+
+
+def _wait(poll: Poll) -> Feed:
+    deadline = time.monotonic() + poll.timeout
+    loop = background_loop()
+    hub = hub_of(loop, read_sequences)
+
+    async def register() -> Waiter:
+        return hub.register(poll.key, poll.position, poll.started)
+
+    waiter = asyncio.run_coroutine_threadsafe(register(), loop).result()
+    announce_poll(poll.key, poll.started)
+    try:
+        while True:
+            feed = _read(poll)
+            poll.position = waiter.position = feed.upto
+            rest = deadline - time.monotonic()
+            if feed.entries or rest <= 0:
+                return feed
+            close_old_connections()
+            if asyncio.run_coroutine_threadsafe(waiter.wait(rest), loop).result() is not Woken.NEWS:
+                return feed
+    finally:
+        loop.call_soon_threadsafe(Hub.unregister, hub, waiter)
+
+
+def _read(poll: Poll) -> Feed:
+    try:
+        return poll.read()
+    except DatabaseError as error:
+        return poll.nothing(error)
+
+
+def _chunks(poll: Poll, feed: Feed) -> Iterator[bytes]:
+    yield poll.text(feed).encode()
+    try:
+        poll.written(feed)
+    except DatabaseError as error:
+        logger.warning("A position could not be kept: %s", type(error).__name__)
+
+
+async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
+        yield chunk

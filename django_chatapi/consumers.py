@@ -1,0 +1,210 @@
+"""``GET {token}/events`` for ASGI: thousands of waiters in one process.
+
+Deliberately a plain ASGI callable and not an ``AsyncHttpConsumer``, which does not notice a disconnect while it
+waits (django/channels 1302) and costs more memory for each held poll.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
+from io import BytesIO
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.db import DatabaseError
+from django.http import HttpResponse
+
+from .api.events import EventsViewSet
+from .api.hubs import read_sequences
+from .api.polls import Poll
+from .conf import chatapi_settings
+from .realtime.database import in_database_thread
+from .realtime.hub import Hub, Waiter, Woken, hub_of
+from .realtime.nudges import announce_poll
+from .selectors import Feed
+
+logger = logging.getLogger("django_chatapi.api")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Headers = tuple[tuple[bytes, bytes], ...]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+STREAM = "text/event-stream"
+
+
+class _Opened(HttpResponse):
+    """Stands for the response of a poll that was opened: it has its headers, and the poll."""
+
+    poll: Poll
+
+
+class _OpeningViewSet(EventsViewSet):
+    """The checks of the other door, up to the point where it would wait."""
+
+    def events(self, request: Any, token: str) -> HttpResponse:
+        opened = _Opened(content_type="application/json")
+        opened.poll = self.open_poll(request)
+        return opened
+
+    def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
+        if accepts_stream(request):
+            return self.get_renderers()[0], "application/json"  # its errors are JSON all the same
+        return super().perform_content_negotiation(request, force)
+
+
+_open = _OpeningViewSet.as_view({"get": "events"})
+
+
+def accepts_stream(request: Any) -> bool:
+    """Whether the caller asks for server-sent events."""
+    return STREAM in request.headers.get("Accept", "")
+
+
+class EventsDoor:
+    """The ASGI application of ``{token}/events``, to be routed with Channels (see ``routing``)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        opened, streams = await self._open(scope)
+        if not isinstance(opened, _Opened):
+            await _send_response(send, opened)
+            return
+        poll, headers = opened.poll, _headers(opened)
+        del opened, scope  # a held poll keeps no more than it needs
+        hub = hub_of(asyncio.get_running_loop(), read_sequences)
+        _answer_waiters_at_shutdown(hub)
+        waiter = hub.register(poll.key, poll.position, poll.started)
+        announce_poll(poll.key, poll.started)
+        leaving = asyncio.ensure_future(_disconnect(receive))
+        leaving.add_done_callback(lambda _: waiter.wake(Woken.DISCONNECTED))
+        try:
+            if streams:
+                await self._stream(poll, waiter, headers, leaving, send)
+            else:
+                await self._answer(poll, waiter, headers, leaving, send)
+        finally:
+            hub.unregister(waiter)
+            leaving.cancel()
+
+    async def _open(self, scope: Scope) -> tuple[HttpResponse, bool]:
+        token = scope["url_route"]["kwargs"]["token"]
+        request = ASGIRequest(scope, BytesIO())
+
+        def check() -> HttpResponse:
+            response = _open(request, token=token)
+            if hasattr(response, "render"):
+                response.render()
+            return response
+
+        return await in_database_thread(check), accepts_stream(request)
+
+    async def _answer(
+        self, poll: Poll, waiter: Waiter, headers: Headers, leaving: "asyncio.Future[None]", send: Send
+    ) -> None:
+        feed, _reason = await self._next(poll, waiter, poll.timeout)
+        if leaving.done():
+            return  # nobody is there to read it, so no position moves
+        body = poll.text(feed).encode()
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": body})
+        await _keep(poll, feed)
+
+    async def _stream(
+        self, poll: Poll, waiter: Waiter, headers: Headers, leaving: "asyncio.Future[None]", send: Send
+    ) -> None:
+        others = [header for header in headers if header[0] != b"content-type"]
+        own = [(b"content-type", STREAM.encode()), (b"x-accel-buffering", b"no")]
+        await send({"type": "http.response.start", "status": 200, "headers": [*others, *own]})
+        await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
+        reason = Woken.NEWS
+        while reason in (Woken.NEWS, Woken.TIMEOUT):
+            feed, reason = await self._next(poll, waiter, chatapi_settings.EVENTS_HEARTBEAT)
+            if leaving.done():
+                return
+            if feed.entries:
+                await _send_chunk(send, poll.stream_text(feed))
+                await _keep(poll, feed)
+            elif reason is Woken.TIMEOUT:
+                await _send_chunk(send, ": still here\n\n")
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _next(self, poll: Poll, waiter: Waiter, seconds: float) -> tuple[Feed, Woken]:
+        """Read until there is something, or something else ends the wait; the poll's position moves along."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        news = False  # who was told of news goes before those who only begin
+        while True:
+            try:
+                feed = await in_database_thread(poll.read, urgent=news)
+            except DatabaseError as error:
+                feed = poll.nothing(error)
+            poll.position = waiter.position = feed.upto
+            if feed.entries:
+                return feed, Woken.NEWS
+            rest = deadline - loop.time()
+            reason = await waiter.wait(rest) if rest > 0 else Woken.TIMEOUT
+            if reason is not Woken.NEWS:
+                return feed, reason
+            news = True
+
+
+async def _keep(poll: Poll, feed: Feed) -> None:
+    try:
+        await in_database_thread(partial(poll.written, feed))
+    except DatabaseError as error:
+        logger.warning("A position could not be kept: %s", type(error).__name__)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_response(send: Send, response: HttpResponse) -> None:
+    await send({"type": "http.response.start", "status": response.status_code, "headers": [*_headers(response)]})
+    await send({"type": "http.response.body", "body": response.content})
+
+
+async def _send_chunk(send: Send, text: str) -> None:
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+def _headers(response: HttpResponse) -> Headers:
+    return _encoded(tuple(response.items()))
+
+
+@lru_cache(maxsize=1024)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> Headers:
+    # Most polls have the same headers: they share them while they wait.
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+
+
+_signals_of: Hub | None = None
+
+
+def _answer_waiters_at_shutdown(hub: Hub) -> None:
+    """On SIGTERM and SIGINT answer all waiters at once.
+
+    A server tells its applications of a shutdown only after it has waited for their responses, and the waiters
+    would keep it for as long as they wait. So this stands in front of the server's own signal handlers.
+    """
+    global _signals_of
+    if _signals_of is hub or threading.current_thread() is not threading.main_thread():
+        return
+    _signals_of = hub
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if callable(previous):
+            signal.signal(number, _chained(hub, previous))
+
+
+def _chained(hub: Hub, previous: Callable[[int, Any], Any]) -> Callable[[int, Any], None]:
+    def handler(number: int, frame: Any) -> None:
+        hub.shut_down_soon()
+        previous(number, frame)
+
+    return handler
