@@ -66,6 +66,13 @@ ENDPOINTS = [
         "django_chatapi.actions.asking.ask",
         query=lambda client_id, question_id: {"clientId": client_id, "query": "hi"},
     ),
+    Endpoint(
+        "events",
+        "GET",
+        "django_chatapi.selectors.events_after",
+        parts=lambda client_id, question_id: ["events"],
+        query=lambda client_id, question_id: {"clientId": client_id, "timeout": "0"},
+    ),
     Endpoint("history", "GET", _FIND, parts=_of_client("history")),
     Endpoint(
         "state",

@@ -144,6 +144,8 @@ def test_no_call_that_the_document_suggests_fails(endpoint, mode, known):
             sent = case.query if endpoint.method == "GET" else case.body
             sent["query"] = "hi"
             sent.pop("event", None)
+        if mode == "POSITIVE" and endpoint.name == "events":
+            case.query["timeout"] = 0
         response = case.call_and_validate(
             checks=[
                 schemathesis.checks.not_a_server_error,
