@@ -46,9 +46,9 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def set_up(database_url: str) -> None:
+def set_up(database_url: str, redis_url: str = "") -> None:
     """Make this process, and all that it starts, the benchmarks' site on that database; migrate it."""
-    os.environ.update(DATABASE_URL=database_url, DJANGO_SETTINGS_MODULE="benchmarks.settings", REDIS_URL="")
+    os.environ.update(DATABASE_URL=database_url, DJANGO_SETTINGS_MODULE="benchmarks.settings", REDIS_URL=redis_url)
     import django
     from django.core.management import call_command
 
@@ -73,6 +73,10 @@ class Server:
         texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids()]
         return sum(int(text.partition("\nPss:")[2].split()[0]) for text in texts) * 1024
 
+    def threads(self) -> int:
+        """Threads of all its processes."""
+        return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in self._pids())
+
     def _pids(self) -> list[int]:
         pids = [self.pid]
         for pid in pids:
@@ -94,7 +98,7 @@ def served(kind: str) -> Iterator[Server]:
     command = f"{kinds[kind]} --workers 1 --no-access-log --log-level warning --port {port}".split()
     server = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT)
     try:
-        _wait_for(port, server)
+        wait_for(port, server)
         yield Server(port, server.pid)
     finally:
         server.terminate()
@@ -105,7 +109,12 @@ def served(kind: str) -> Iterator[Server]:
             server.wait()
 
 
-def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    """Wait until the server takes connections.
+
+    Raises:
+        RuntimeError: it ended, or it does not within half a minute.
+    """
     deadline = time.monotonic() + 30
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
