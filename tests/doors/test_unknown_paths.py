@@ -23,7 +23,7 @@ PATHS = [
     "{token}/client/ann/message/x",
     "{token}/Client/ann/history",
     "{token}/async",
-    "{token}/events",
+    "{token}/nothing",
     "a/b/c",
     "favicon.ico/x",
     "%0A/%00/%F0%9F%98%80",
