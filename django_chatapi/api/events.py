@@ -4,13 +4,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError, close_old_connections
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from rest_framework.request import Request
 
 from ..conf import chatapi_settings
@@ -24,6 +21,7 @@ from . import schema
 from .base import ChannelViewSet, validated
 from .hubs import read_sequences
 from .polls import Poll, open_poll
+from .streaming import streamed
 
 logger = logging.getLogger("django_chatapi.api")
 
@@ -36,9 +34,7 @@ class EventsViewSet(ChannelViewSet):
         poll = self.open_poll(request)
         feed = _hold(poll)
         # What follows a yield runs when the server comes for more: then it has written what it got.
-        chunks = _chunks(poll, feed)
-        content: Any = _in_threads(chunks) if isinstance(request._request, ASGIRequest) else chunks
-        return StreamingHttpResponse(content, content_type="application/json")
+        return streamed(request, _chunks(poll, feed))
 
     def open_poll(self, request: Request) -> Poll:
         """Check the request and open its poll."""
@@ -107,8 +103,3 @@ def _chunks(poll: Poll, feed: Feed) -> Iterator[bytes]:
         poll.written(feed)
     except DatabaseError as error:
         logger.warning("A position could not be kept: %s", type(error).__name__)
-
-
-async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
-        yield chunk

@@ -1,11 +1,9 @@
 """``GET {token}/client/{clientId}/history`` (contract, section 7)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponseBase, StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +15,7 @@ from ..wire.envelope import history_item, make_cursor, read_cursor
 from ..wire.inputs import HistoryInput
 from . import schema
 from .base import ChannelViewSet, validated
+from .streaming import streamed
 
 
 class HistoryViewSet(ChannelViewSet):
@@ -49,10 +48,7 @@ class HistoryViewSet(ChannelViewSet):
         return history_item(message, token=self.token, client_id=client_id)
 
     def _stream(self, request: Request, span: Span) -> StreamingHttpResponse:
-        # Under ASGI Django would read a synchronous iterator to its end before it sends the first byte.
-        chunks = self._chunks(span)
-        content: Any = _in_threads(chunks) if isinstance(request._request, ASGIRequest) else chunks
-        return StreamingHttpResponse(content, content_type="application/json")
+        return streamed(request, self._chunks(span))
 
     def _chunks(self, span: Span) -> Iterator[str]:
         yield f'{{"hasMore":false,"cursor":"{make_cursor(max(span.after, span.upto))}","messages":['
@@ -62,8 +58,3 @@ class HistoryViewSet(ChannelViewSet):
             yield comma + ",".join(json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items)
             comma = ","
         yield "]}"
-
-
-async def _in_threads(chunks: Iterator[str]) -> AsyncIterator[str]:
-    while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
-        yield chunk
