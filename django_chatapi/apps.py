@@ -11,6 +11,8 @@ class DjangoChatAPIConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, logs
+        from .realtime import hub
 
         checks.install()
         logs.install()
+        hub.answer_waiters_at_shutdown()

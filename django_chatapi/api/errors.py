@@ -6,21 +6,29 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
-from ..exceptions import ChannelNotFound, ChatAPIError, InvalidRequest, PayloadTooLarge, TooManyPolls
+from ..exceptions import (
+    ChannelNotFound,
+    ChatAPIError,
+    InvalidRequest,
+    PayloadTooLarge,
+    ServiceUnavailable,
+    TooManyPolls,
+)
 from ..logs import mask_tokens
 
 logger = logging.getLogger("django_chatapi.api")
 
 #: ``private`` as well: caches of older Django releases look for nothing else.
 NEVER_CACHED = "private, no-store"
-#: When to try again after ``too_many_polls``, in seconds: a tenth of what a held poll usually lasts.
-_POLLS_RETRY_AFTER = 3
+#: When to try again, in seconds: after a tenth of what a held poll usually lasts, or of a database's failover.
+_RETRY_AFTER: dict[type[ChatAPIError], int] = {TooManyPolls: 3, ServiceUnavailable: 5}
 
 
 class NotFound(ChatAPIError):
@@ -63,6 +71,9 @@ _TRANSLATED: list[tuple[type[Exception], type[ChatAPIError]]] = [
     (drf.NotAcceptable, NotAcceptable),
     (drf.UnsupportedMediaType, UnsupportedMediaType),
     (drf.Throttled, Throttled),
+    # No connection, or one that broke; a deadlock, a lock or a statement that took too long. All of them pass.
+    (OperationalError, ServiceUnavailable),
+    (InterfaceError, ServiceUnavailable),
 ]
 
 
@@ -94,13 +105,13 @@ def handle_exception(exception: Exception, context: dict[str, Any]) -> Response:
     """The exception handler of every view of this package (Django REST framework's hook)."""
     error = as_chatapi_error(exception)
     request = context["request"]
-    if error.code == ChatAPIError.code:
+    if error.code in (ChatAPIError.code, ServiceUnavailable.code):
         _report(exception, request)
     response = Response(error_body(error), status=error.status)
     if isinstance(exception, drf.Throttled):
         response["Retry-After"] = str(int(getattr(exception, "wait", None) or 0) + 1)
-    elif isinstance(exception, TooManyPolls):
-        response["Retry-After"] = str(_POLLS_RETRY_AFTER)
+    elif type(error) in _RETRY_AFTER:
+        response["Retry-After"] = str(_RETRY_AFTER[type(error)])
     # Django would log the path, with the token in it.
     response._has_been_logged = True  # type: ignore[attr-defined]
     logger.info("%s %s: %s", request.method, _path(request), error.code)

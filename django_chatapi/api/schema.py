@@ -18,6 +18,7 @@ from ..exceptions import (
     MessageNotFound,
     OriginNotAllowed,
     PayloadTooLarge,
+    ServiceUnavailable,
     StateNotFound,
     TextInputDisabled,
     TooManyPolls,
@@ -64,6 +65,7 @@ def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Any]
         NotAcceptable,
         Throttled,
         ChatAPIError,
+        ServiceUnavailable,
     ]
     by_status: dict[int, list[type[ChatAPIError]]] = {}
     all_errors: list[type[ChatAPIError]] = [

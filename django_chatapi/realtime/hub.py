@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -144,6 +146,9 @@ class Hub:
     def _start(self) -> None:
         if not self._tasks:
             self._tasks.append(self._loop.create_task(self._sweep()))
+            if _told is not None:
+                with contextlib.suppress(NotImplementedError):  # on Windows, where SIGTERM kills
+                    self._loop.add_reader(_told[0], _heed_signals, _told[0])
             if (layer := shared_layer()) is not None:
                 self._tasks.append(self._loop.create_task(self._listen(layer)))
 
@@ -210,10 +215,59 @@ def local_hubs() -> list[Hub]:
         return list(_hubs.values())
 
 
+def _shut_all_down_soon() -> None:
+    for hub in list(_hubs.values()):  # without the lock: a signal may have interrupted who holds it
+        hub.shut_down_soon()
+
+
+_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
+# Python writes the numbers of the signals that it handles into the second, for hubs to read from the first.
+_told: tuple[socket.socket, socket.socket] | None = None
+
+
+def _heed_signals(told: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):  # the hub of another loop has read it
+        if _STOPPING.intersection(told.recv(64)):
+            _shut_all_down_soon()
+
+
+def answer_waiters_at_shutdown() -> None:
+    """Have all waiters answered when the process is told to stop. To be called when the apps are loaded.
+
+    Only the main thread may ask for this, and in a WSGI server none of our code runs there later. A handler of
+    ours would not do for granian, which sets its own after it has loaded the site: so Python is asked to write
+    signals down. gunicorn has asked for that itself, and set its handlers, so ours goes in front of them.
+    """
+    global _told
+    if threading.current_thread() is not threading.main_thread():
+        return
+    ours = socket.socketpair()
+    for end in ours:
+        end.setblocking(False)
+    used = signal.set_wakeup_fd(ours[1].fileno(), warn_on_full_buffer=False)
+    if used == -1 or (_told is not None and used == _told[1].fileno()):
+        _told = ours
+        return
+    signal.set_wakeup_fd(used, warn_on_full_buffer=False)
+    for number in _STOPPING:
+        if callable(handler := signal.getsignal(number)):
+            signal.signal(number, _after_shutting_down(handler))
+
+
+def _after_shutting_down(handler: Callable[[int, Any], Any]) -> Callable[[int, Any], None]:
+    def chained(number: int, frame: Any) -> None:
+        _shut_all_down_soon()
+        handler(number, frame)
+
+    return chained
+
+
 def _forget_after_fork() -> None:
     global _hubs, _lock
     _hubs = {}
     _lock = threading.Lock()
+    if _told is not None:
+        answer_waiters_at_shutdown()  # with a pair of its own: what one process is told is not for its siblings
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

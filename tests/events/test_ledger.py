@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from django_chatapi.models import Client, Message
-from tests.servers import process, valkey_server, wait_until
+from tests.servers import process, wait_until
 
-from .helpers import site
+from .helpers import layer_server, site
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,7 +67,7 @@ class Reader:
 @pytest.mark.parametrize("by_cursor", [True, False], ids=["by cursor", "by implicit position"])
 def test_the_books_balance(by_cursor, channel):
     Client.objects.bulk_create([Client(channel=channel, client_id=f"c{n}") for n in range(CLIENTS)])
-    with valkey_server() as valkey, contextlib.ExitStack() as stack:
+    with layer_server() as valkey, contextlib.ExitStack() as stack:
         env = {"REDIS_URL": valkey.connection_url}
         address, _ = stack.enter_context(site(env=env))
         path = f"{address}/chatapi/{channel.token}/events"

@@ -23,8 +23,9 @@ CONTRACT = {
     "bot_failed": 502,
     "bot_timeout": 504,
 }
-#: Said where the contract's table has no line: an unknown path, what nobody foresaw, more polls than threads.
-BEYOND = {"not_found": 404, "internal_error": 500, "too_many_polls": 503}
+#: Said where the contract's table has no line: an unknown path, what nobody foresaw, no database, more polls than
+#: threads.
+BEYOND = {"not_found": 404, "internal_error": 500, "service_unavailable": 503, "too_many_polls": 503}
 
 
 def tree(error=exceptions.ChatAPIError):
