@@ -36,8 +36,11 @@ class Defaults:
     #: How long a request belongs to the process that asks the bot, unless that process renews its claim (it
     #: does, three times in this span). After that the sweep asks again.
     ANSWER_LEASE: float = 20.0
-    #: How often a request is asked again after the process that was asking died.
+    #: How often a request is asked again after the process that was asking died, or after the bot failed and
+    #: nobody waits for its response.
     BOT_RETRIES: int = 2
+    #: The pause before it is asked again after the bot failed; doubled each time.
+    BOT_RETRY_DELAY: float = 1.0
 
     #: Largest request body.
     MAX_BODY_BYTES: int = 1024 * 1024
@@ -57,6 +60,30 @@ class Defaults:
     EVENTS_DB_THREADS: int = 4
     #: Polls that may wait at once in one process of a WSGI or plain Django site, where each holds a thread.
     MAX_SYNC_POLLS: int = 16
+
+    #: Seconds within which a webhook's receiver has to answer, from the look-up of its name to its last byte.
+    WEBHOOK_TIMEOUT: float = 3.0
+    #: Seconds between the attempts of a delivery, never less, at random up to a tenth more.
+    WEBHOOK_RETRY_DELAY: float = 3.0
+    #: The pauses before each resend, in seconds, in place of three times ``WEBHOOK_RETRY_DELAY``: for example
+    #: ``[3, 30, 300, 3600]``.
+    WEBHOOK_RETRY_SCHEDULE: list[float] | tuple[float, ...] | None = None
+    #: Longest ``Retry-After`` that is honoured.
+    WEBHOOK_RETRY_AFTER_MAX: float = 300.0
+    #: Deliveries to one channel's webhook that may be under way at once. An endpoint that just failed gets one.
+    WEBHOOK_CONCURRENCY: int = 4
+    #: Most messages in one array.
+    WEBHOOK_MAX_ITEMS: int = 100
+    #: How long a delivery belongs to the worker that sends it. After that the sweep has it sent again.
+    WEBHOOK_LEASE: float = 20.0
+    #: Failed attempts in a row after which an endpoint is only probed. More than the attempts of one delivery.
+    WEBHOOK_CIRCUIT_FAILURES: int = 10
+    #: Seconds between two probes of such an endpoint.
+    WEBHOOK_PROBE_INTERVAL: float = 30.0
+    #: How long a webhook's previous signing secret is used beside the new one.
+    WEBHOOK_ROTATION_GRACE: float = 24 * 3600.0
+    #: Networks that webhooks may go to although they are not on the public internet, such as ``"10.0.0.0/8"``.
+    WEBHOOK_ALLOWED_NETWORKS: list[str] | tuple[str, ...] = ()
 
     #: How long the old token keeps working after a rotation, unless the person rotating says otherwise.
     TOKEN_ROTATION_GRACE: float = 24 * 3600.0
