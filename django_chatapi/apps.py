@@ -10,9 +10,10 @@ class DjangoChatAPIConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, logs
+        from . import checks, logs, queueing
         from .realtime import hub
 
         checks.install()
         logs.install()
+        queueing.install()
         hub.answer_waiters_at_shutdown()

@@ -1,17 +1,25 @@
 """System checks: what is wrong with the host's settings, and how to mend it."""
 
 import difflib
+import ipaddress
 import re
 import typing
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
+from celery import current_app
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from .bots.registry import UnknownBot, bot_class, registered
 from .conf import Defaults, chatapi_settings
+
+#: The task that has to be scheduled.
+SWEEP = "django_chatapi.tasks.sweep"
+#: Twice the longest time that a task of this app stands in a queue, in seconds.
+MIN_VISIBILITY_TIMEOUT = 120
 
 #: What Django REST framework reads: of the unit, it looks at the first letter only.
 _RATE = re.compile(r"\d+/[smhd][a-z]*", re.ASCII)
@@ -76,6 +84,63 @@ def check_connections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     return problems
 
 
+def check_celery(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W003 no sweep · W004 results kept · W005 short visibility timeout · W006 redis-py 8 with channels_redis."""
+    problems: list[CheckMessage] = []
+    conf = current_app.conf
+    # What stands in a database is not looked at: checks run before there is one.
+    in_database = "django_celery_beat" in settings.INSTALLED_APPS or "database" in str(conf.beat_scheduler).lower()
+    scheduled = [entry.get("task") for entry in dict(conf.beat_schedule or {}).values()]
+    if SWEEP not in scheduled and not in_database:
+        problems.append(
+            Warning(
+                "Celery beat does not run the sweep: what a killed worker or a lost task leaves behind is not "
+                "answered, and webhooks are not resent.",
+                hint=f'CELERY_BEAT_SCHEDULE = {{"chatapi-sweep": {{"task": "{SWEEP}", "schedule": 5.0}}}}, in a '
+                "Celery application that the site's package imports.",
+                id="django_chatapi.W003",
+            )
+        )
+    if conf.result_backend and conf.task_store_errors_even_if_ignored:
+        problems.append(
+            Warning(
+                "Celery keeps the errors of tasks that ignore their results: those of this app pile up unread.",
+                hint="Set CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False.",
+                id="django_chatapi.W004",
+            )
+        )
+    timeout = dict(conf.broker_transport_options or {}).get("visibility_timeout")
+    if _is_redis(conf.broker_url) and timeout is not None and timeout < MIN_VISIBILITY_TIMEOUT:
+        problems.append(
+            Warning(
+                f"The broker's visibility_timeout is {timeout} s: what waits for longer is handed out twice.",
+                hint=f"Give it {MIN_VISIBILITY_TIMEOUT} s or more, or leave it at Celery's own hour.",
+                id="django_chatapi.W005",
+            )
+        )
+    layers = getattr(settings, "CHANNEL_LAYERS", {}).values()
+    if any("channels_redis" in str(layer.get("BACKEND")) for layer in layers) and _redis_major() >= 8:
+        problems.append(
+            Warning(
+                "redis-py 8 gives every read five seconds, which breaks the waiting of channels_redis 4.3.",
+                hint="pip install 'redis<8'",
+                id="django_chatapi.W006",
+            )
+        )
+    return problems
+
+
+def _is_redis(url: Any) -> bool:
+    return str(url or "").startswith(("redis", "valkey"))
+
+
+def _redis_major() -> int:
+    try:
+        return int(metadata.version("redis").split(".")[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return 0
+
+
 def _fits(value: Any, expected: Any) -> bool:
     options = typing.get_args(expected) if typing.get_origin(expected) not in (Mapping, None) else (expected,)
     kinds = tuple(typing.get_origin(option) or option for option in options)
@@ -92,6 +157,27 @@ def _out_of_range(name: str, value: Any) -> str | None:
         return "Give it zero or more."
     if name == "ANSWER_LEASE" and not value:
         return "Give it some seconds: claims are renewed three times in this span."
+    if name in ("WEBHOOK_CONCURRENCY", "WEBHOOK_MAX_ITEMS", "WEBHOOK_CIRCUIT_FAILURES") and value < 1:
+        return "Give it one or more."
+    if name == "WEBHOOK_LEASE" and value < 2 * chatapi_settings.WEBHOOK_TIMEOUT:
+        return "Give it twice WEBHOOK_TIMEOUT or more: what is being sent must not be sent by others too."
+    if name == "WEBHOOK_RETRY_SCHEDULE" and value is not None and not all(_is_seconds(pause) for pause in value):
+        return "Write pauses in seconds, such as [3, 30, 300]."
+    if name == "WEBHOOK_ALLOWED_NETWORKS":
+        return _unreadable_network(value)
+    return None
+
+
+def _is_seconds(pause: Any) -> bool:
+    return isinstance(pause, (int, float)) and not isinstance(pause, bool) and pause >= 0
+
+
+def _unreadable_network(networks: Sequence[Any]) -> str | None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            return f"{error}. Write networks such as 10.0.0.0/8."
     return None
 
 
@@ -102,3 +188,4 @@ def _name(expected: Any) -> str:
 def install() -> None:
     register(check_settings, "django_chatapi")
     register(check_connections, "django_chatapi")
+    register(check_celery, "django_chatapi")

@@ -66,3 +66,11 @@ class AnswerState(models.TextChoices):
 OPEN_ANSWER_STATES = (AnswerState.PENDING, AnswerState.PARTIAL)
 #: Requests that operators should look at.
 WRONG_ANSWER_STATES = (AnswerState.FAILED, AnswerState.INTERRUPTED)
+
+
+class DeliveryState(models.TextChoices):
+    """What became of a delivery to a webhook (contract, section 10)."""
+
+    PENDING = "pending", _("pending")  # not accepted yet; it is tried, or waits for its turn
+    ACCEPTED = "accepted", _("accepted")  # the endpoint answered 2xx
+    FAILED = "failed", _("failed")  # given up: kept, and can be resent by hand

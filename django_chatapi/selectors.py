@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from .constants import OPEN_ANSWER_STATES, UNREAD_STATUSES, MessageType, Route
-from .models import Channel, Client, ClientState, Message, rows
+from .constants import OPEN_ANSWER_STATES, UNREAD_STATUSES, DeliveryState, MessageType, Route
+from .models import (
+    Channel,
+    Client,
+    ClientState,
+    Delivery,
+    DeliveryAttempt,
+    Message,
+    WebhookEndpoint,
+    rows,
+)
 
 #: Messages read in one query while a history is streamed: memory stays flat, nothing is held while the reader
 #: is slow.
@@ -172,6 +181,93 @@ def last_sequences(client_pks: Sequence[int]) -> dict[int, int]:
 
 
 def left_requests(limit: int = 100) -> list[Any]:
-    """Primary keys of requests that nobody works on any more, oldest claim first."""
-    left = Message.objects.filter(answer_state__in=OPEN_ANSWER_STATES, lease_expires_at__lt=timezone.now())
+    """Primary keys of synchronous requests that nobody works on any more, oldest claim first."""
+    left = _unclaimed_requests().exclude(route=Route.ASYNC)
     return list(left.order_by("lease_expires_at").values_list("pk", flat=True)[:limit])
+
+
+def clients_with_due_requests(limit: int = 1_000) -> list[Any]:
+    """Primary keys of clients whose next asynchronous request nobody works on, longest waiting first."""
+    queued = Message.objects.filter(client=OuterRef("client"), route=Route.ASYNC, lease_expires_at__isnull=False)
+    first = queued.order_by("sequence").values("pk")[:1]
+    next_ones = _unclaimed_requests().filter(pk=Subquery(first), route=Route.ASYNC).order_by("lease_expires_at")
+    return list(next_ones.values_list("client", flat=True)[:limit])
+
+
+def _unclaimed_requests() -> QuerySet[Message]:
+    return Message.objects.filter(answer_state__in=OPEN_ANSWER_STATES, lease_expires_at__lt=timezone.now())
+
+
+def channels_with_due_deliveries() -> list[Any]:
+    """Primary keys of channels with deliveries to be sent now."""
+    now = timezone.now()
+    due = Delivery.objects.filter(state=DeliveryState.PENDING, next_attempt_at__lte=now)
+    free = due.filter(Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now))
+    return list(Channel.objects.filter(Exists(free.filter(channel=OuterRef("pk")))).values_list("pk", flat=True))
+
+
+#: Most deliveries, and most attempts, that a webhook's health counts.
+HEALTH_LIMIT = 10_000
+
+#: Time over which a webhook's failure rate is taken.
+HEALTH_SPAN = dt.timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHealth:
+    """How a channel's webhook is doing. ``HEALTH_LIMIT + 1`` deliveries stand for any number above the limit."""
+
+    disabled_at: dt.datetime | None
+    last_success_at: dt.datetime | None
+    last_failure_at: dt.datetime | None
+    failures_in_a_row: int
+    open_since: dt.datetime | None
+    next_probe_at: dt.datetime | None
+    #: Over the last hour; of more than ``HEALTH_LIMIT`` attempts the latest.
+    recent_attempts: int
+    recent_failures: int
+    pending: int
+    oldest_pending_at: dt.datetime | None
+    failed: int
+
+    @property
+    def failure_rate(self) -> float | None:
+        """The failed part of the recent attempts, 0 to 1; None when there were none."""
+        return self.recent_failures / self.recent_attempts if self.recent_attempts else None
+
+
+def webhook_health(channel: Channel) -> WebhookHealth:
+    """With five queries, none of which reads more rows than it counts."""
+    endpoint = WebhookEndpoint.objects.filter(channel=channel).first() or WebhookEndpoint(channel=channel)
+    # A 2xx whose rest did not come in time is no success.
+    accepted = Q(status_code__range=(200, 299), error="")
+    since = timezone.now() - HEALTH_SPAN
+    attempts = DeliveryAttempt.objects.filter(channel=channel, started_at__gte=since)
+    latest = attempts.order_by("-started_at").values("pk", "status_code", "error")[:HEALTH_LIMIT]
+    recent = latest.aggregate(all=Count("pk"), accepted=Count("pk", filter=accepted))
+    deliveries = Delivery.objects.filter(channel=channel)
+    pending = deliveries.filter(state=DeliveryState.PENDING)
+    return WebhookHealth(
+        disabled_at=channel.webhook_disabled_at,
+        last_success_at=endpoint.last_success_at,
+        last_failure_at=endpoint.last_failure_at,
+        failures_in_a_row=endpoint.consecutive_failures,
+        open_since=endpoint.opened_at,
+        next_probe_at=endpoint.next_probe_at,
+        recent_attempts=recent["all"],
+        recent_failures=recent["all"] - recent["accepted"],
+        pending=_bounded(pending),
+        # By the key, which an index has beside the state; times have none.
+        oldest_pending_at=pending.order_by("pk").values_list("created_at", flat=True).first(),
+        failed=_bounded(deliveries.filter(state=DeliveryState.FAILED)),
+    )
+
+
+def _bounded(rows: QuerySet[Any]) -> int:
+    return rows.order_by().values("pk")[: HEALTH_LIMIT + 1].count()
+
+
+def failed_deliveries(channel: Channel, since: dt.datetime | None = None) -> QuerySet[Delivery]:
+    """What the channel's clients did not get, made at or after a time. Test events are nobody's loss."""
+    failed = Delivery.objects.filter(channel=channel, state=DeliveryState.FAILED, client__isnull=False)
+    return failed if since is None else failed.filter(created_at__gte=since)

@@ -28,6 +28,7 @@ app_name = "django_chatapi"
 
 urlpatterns = [
     path("<token>", RequestViewSet.as_view({"post": "send", "get": "send_by_query"}), name="request"),
+    path("<token>/async", RequestViewSet.as_view({"post": "send_async"}), name="async-request"),
     path("<token>/events", EventsViewSet.as_view({"get": "events"}), name="events"),
     path(
         "<token>/client/<client_id:client_id>/history",

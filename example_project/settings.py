@@ -1,7 +1,8 @@
 """Settings of the example project. Whatever differs between machines comes from the environment:
 
 ``DATABASE_URL`` (default: a SQLite file beside manage.py) · ``REDIS_URL`` (default: layer and broker in memory)
-· ``SECRET_KEY`` · ``DEBUG`` · ``ALLOWED_HOSTS`` (separated by commas)
+· ``CONN_MAX_AGE`` (0) · ``SECRET_KEY`` · ``DEBUG``
+· ``ALLOWED_HOSTS`` and ``CHATAPI_WEBHOOK_ALLOWED_NETWORKS`` (separated by commas)
 """
 
 from pathlib import Path
@@ -81,6 +82,9 @@ def database(url: str) -> dict[str, Any]:
 
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{quote(str(BASE_DIR / 'db.sqlite3'))}")
 DATABASES = {"default": database(DATABASE_URL)}
+# For Celery's workers, which otherwise connect anew for each task. Not under ASGI.
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=0)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -105,8 +109,8 @@ CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
-    "chatapi-answer-left-requests": {
-        "task": "django_chatapi.tasks.answer_left_requests",
+    "chatapi-sweep": {
+        "task": "django_chatapi.tasks.sweep",
         "schedule": 5.0,
     },
 }
@@ -125,4 +129,5 @@ SPECTACULAR_SETTINGS = {
 CHATAPI = {
     "BOTS": {"demo": "example_project.bots.DemoBot"},
     "DEFAULT_BOT": "demo",
+    "WEBHOOK_ALLOWED_NETWORKS": env.list("CHATAPI_WEBHOOK_ALLOWED_NETWORKS", default=[]),
 }

@@ -10,6 +10,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client as HTTPClient
 
+from django_chatapi import queueing
 from django_chatapi.actions import channels
 from django_chatapi.models import Channel
 
@@ -87,3 +88,9 @@ def channel(make_channel: Callable[..., Channel]) -> Channel:
 @pytest.fixture
 def caller(channel: Channel) -> Caller:
     return Caller(channel)
+
+
+@pytest.fixture
+def nothing_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody queues tasks: the test runs what is to be run."""
+    monkeypatch.setattr(queueing, "_nudge", lambda task, pk: None)

@@ -2,8 +2,10 @@
 
 import logging
 from functools import partial
+from typing import Any
 
 from django.db import router, transaction
+from django.dispatch import Signal
 
 from ..models import Client, Message
 from ..realtime.nudges import announce_news
@@ -16,15 +18,21 @@ def announce_on_commit(client: Client, message: Message | None = None) -> None:
     """Once the transaction is committed, wake who waits for this client, and send ``message_published``.
 
     Call it after :func:`~django_chatapi.actions.turns.take_turn`, with the message unless it is a state that was
-    saved. A failing receiver harms nobody else.
+    saved.
     """
     written_to = router.db_for_write(Client)
     transaction.on_commit(partial(announce_news, client.pk, client.last_sequence), using=written_to)
+    if message is not None:
+        send_on_commit(message_published, sender=Message, message=message)
+
+
+def send_on_commit(signal: Signal, *, sender: Any, **arguments: Any) -> None:
+    """Send a signal once the transaction is committed. A failing receiver harms nobody else."""
 
     def send() -> None:
-        for receiver, outcome in message_published.send_robust(sender=Message, message=message):
+        for receiver, outcome in signal.send_robust(sender=sender, **arguments):
             if isinstance(outcome, Exception):
-                logger.error("%r failed on message_published: %s", receiver, type(outcome).__name__)
+                logger.error("%r failed on a signal of %s: %s", receiver, sender.__name__, type(outcome).__name__)
 
-    if message is not None and message_published.has_listeners(Message):
-        transaction.on_commit(send, using=written_to)
+    if signal.has_listeners(sender):
+        transaction.on_commit(send, using=router.db_for_write(sender))

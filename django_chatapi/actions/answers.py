@@ -8,9 +8,11 @@ from django.db import router, transaction
 
 from ..bots.base import Answer
 from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route, Status
+from ..exceptions import BotFailed
 from ..models import Client, Message, rows
-from ..wire.envelope import answer_data, button_texts, join_data
+from ..wire.envelope import answer_data, button_texts, failure_data, join_data
 from .announce import announce_on_commit
+from .deliveries import mark_for_webhook
 from .turns import take_turn
 
 
@@ -35,7 +37,42 @@ def publish(
     # A session starts once: only the first answer says so.
     new_session = request.new_session and request.answer_state == AnswerState.PENDING
     data = join_data([_data(step, new_session=new_session) for step in steps])
+    return _store(request=request, data=data, route=route, state=state, failure=failure)
 
+
+def fail(*, request: Message, failure: str) -> Message:
+    """Close a request as failed, and say so: an answer without replies and with ``data.error``.
+
+    For callers who are gone by now and would wait for an answer for ever.
+
+    Raises:
+        ClaimLost
+    """
+    return _store(
+        request=request,
+        data=failure_data(BotFailed.code),
+        route=late_route(request),
+        state=AnswerState.FAILED,
+        failure=failure,
+    )
+
+
+def late_route(request: Message) -> Route:
+    """The way of an answer that no response carries."""
+    return Route.ASYNC if request.route == Route.ASYNC else Route.LATE
+
+
+def close(*, request: Message, state: AnswerState, failure: str = "") -> None:
+    """Close a request without a further message: the bot is done, or it failed.
+
+    Raises:
+        ClaimLost
+    """
+    _move(request, state, failure)
+    request.answer_state = state
+
+
+def _store(*, request: Message, data: dict[str, Any], route: Route, state: AnswerState, failure: str) -> Message:
     def end_session(client: Client, now: dt.datetime) -> dict[str, Any]:
         return {"session_open": False} if data["endSession"] else {}
 
@@ -59,19 +96,11 @@ def publish(
         )
         message.status = message.initial_status or Status.NOT_SENT
         rows.insert(message)
+        if route != Route.RESPONSE:
+            mark_for_webhook(client=client)
         announce_on_commit(client, message)
     request.answer_state = state
     return message
-
-
-def close(*, request: Message, state: AnswerState, failure: str = "") -> None:
-    """Close a request without a further message: the bot is done, or it failed.
-
-    Raises:
-        ClaimLost
-    """
-    _move(request, state, failure)
-    request.answer_state = state
 
 
 def _move(request: Message, state: AnswerState, failure: str) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from django.db import close_old_connections
 
@@ -20,7 +21,7 @@ from ..conf import chatapi_settings
 from ..constants import AnswerState, Route
 from ..exceptions import BotFailed, BotTimeout
 from ..models import Message
-from . import answers, leases
+from . import answers, leases, requests
 
 logger = logging.getLogger("django_chatapi.bots")
 
@@ -42,19 +43,31 @@ def ask(*, request: Message) -> Message:
         return _conclude(request, [], failure, done=True)
     if bot.quick or not chatapi_settings.BOT_POOL_SIZE:
         steps: list[Answer] = []
-        return _conclude(request, steps, _run(bot, request, steps.append), done=True)
+        return _conclude(request, steps, _run(bot, request, steps.append, steps.append), done=True)
     return _Exchange(bot, request).ask()
 
 
-def ask_left(*, request: Message) -> None:
-    """Ask the bot again, in this thread, on behalf of a process that died; every step is a late answer."""
+def ask_left(*, request: Message) -> float | None:
+    """Ask the bot in this thread, for nobody who waits: an asynchronous request, or one that was left behind.
+
+    Every step is published as it comes. A bot that fails before it said anything is asked again later, up to
+    ``BOT_RETRIES`` times.
+
+    Returns:
+        In how many seconds it is to be asked again; None when it is done.
+    """
     with leases.kept(request):
         try:
-            bot = _bot_of(request)
+            failure = _run(_bot_of(request), request, *_late_ways(request))
         except BotFailed as error:
-            _finish(request, error)
-            return
-        _finish(request, _run(bot, request, _publish_late(request)))
+            failure = error
+        if failure and request.answer_state != AnswerState.PARTIAL:
+            pause = requests.ask_again_later(request=request, failure=failure.reason)
+            if pause is not None:
+                _log_failure(request, failure)
+                return pause
+        _finish(request, failure)
+    return None
 
 
 class _Exchange:
@@ -114,7 +127,7 @@ class _Exchange:
 
     def _think(self) -> None:
         with self._lease:
-            failure = _run(self._bot, self._request, self._emit)
+            failure = _run(self._bot, self._request, self._emit, self._emit_last)
             with self._changed:
                 if not self._released:
                     self._done, self._failure = True, failure
@@ -125,16 +138,25 @@ class _Exchange:
                 _finish(self._request, failure)
 
     def _emit(self, step: Answer) -> None:
+        if not self._take(step):
+            _late_ways(self._request)[0](step)
+
+    def _emit_last(self, step: Answer) -> None:
+        if not self._take(step):
+            _late_ways(self._request)[1](step)
+
+    def _take(self, step: Answer) -> bool:
+        """Whether the response still takes the step."""
         with self._changed:
             if not self._released:
                 self._steps.append(step)
                 self._last_step_at = time.monotonic()
                 self._changed.notify()
-                return
+                return True
         self._concluded.wait()
         if self._abandoned:
             raise answers.ClaimLost
-        _publish_late(self._request)(step)
+        return False
 
 
 def _bot_of(request: Message) -> Bot:
@@ -146,7 +168,10 @@ def _bot_of(request: Message) -> Bot:
         raise BotFailed(f"The bot cannot be made: {type(error).__name__}: {error}"[:1000]) from error
 
 
-def _run(bot: Bot, request: Message, emit: Callable[[Answer], None]) -> BotFailed | None:
+_Emit = Callable[[Answer], None]
+
+
+def _run(bot: Bot, request: Message, emit: _Emit, last: _Emit) -> BotFailed | None:
     """Ask; return the failure, if it failed."""
     client = request.client
     question = Question(
@@ -163,7 +188,7 @@ def _run(bot: Bot, request: Message, emit: Callable[[Answer], None]) -> BotFaile
         load_history=lambda limit: selectors.recent_history(client, request.sequence, limit),
     )
     try:
-        run(bot, question, emit)
+        run(bot, question, emit, last)
     except BotFailed as failure:
         return failure
     except answers.ClaimLost:
@@ -196,25 +221,32 @@ def _conclude(request: Message, steps: list[Answer], failure: BotFailed | None, 
         raise BotTimeout(details=details) from None
 
 
-def _publish_late(request: Message) -> Callable[[Answer], None]:
-    def publish(step: Answer) -> None:
-        answers.publish(request=request, steps=[step], route=Route.LATE, state=AnswerState.PARTIAL)
+def _late_ways(request: Message) -> tuple[_Emit, _Emit]:
+    """How steps are published that no response carries: those that others may follow, and the last one."""
 
-    return publish
+    def publish(state: AnswerState, step: Answer) -> None:
+        answers.publish(request=request, steps=[step], route=answers.late_route(request), state=state)
+
+    return partial(publish, AnswerState.PARTIAL), partial(publish, AnswerState.ANSWERED)
 
 
 def _finish(request: Message, failure: BotFailed | None) -> None:
     """Close a request whose answers, if any, were published as they came."""
+    if request.answer_state == AnswerState.ANSWERED:
+        return  # with its last step
     said_something = request.answer_state == AnswerState.PARTIAL
     try:
         if failure:
             _log_failure(request, failure)
-            state = AnswerState.INTERRUPTED if said_something else AnswerState.FAILED
-            answers.close(request=request, state=state, failure=failure.reason)
+            if said_something:
+                answers.close(request=request, state=AnswerState.INTERRUPTED, failure=failure.reason)
+            else:
+                answers.fail(request=request, failure=failure.reason)
         elif said_something:
             answers.close(request=request, state=AnswerState.ANSWERED)
         else:
-            answers.publish(request=request, steps=[Answer()], route=Route.LATE, state=AnswerState.ANSWERED)
+            route = answers.late_route(request)
+            answers.publish(request=request, steps=[Answer()], route=route, state=AnswerState.ANSWERED)
     except answers.ClaimLost:
         pass  # whoever took the request over closes it
 

@@ -1,4 +1,4 @@
-"""Create channels and rotate their tokens."""
+"""Create channels, rotate their tokens and signing secrets."""
 
 import datetime as dt
 import json
@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from ..bots.registry import InvalidOptions, UnknownBot, validate_options
 from ..conf import chatapi_settings
 from ..models import Channel
-from ..tokens import make_token
+from ..tokens import make_token, make_webhook_secret
+from ..webhooks.addresses import check_url
 from ..wire.json import UnsafeJSON, check_storable
 
 
@@ -37,6 +38,20 @@ def check_bot(*, bot: str, bot_options: dict[str, Any]) -> None:
         raise ValidationError({"bot_options": str(error)}) from error
 
 
+def check_webhook(*, url: str) -> None:
+    """Refuse an address that no webhook would be sent to.
+
+    Raises:
+        ValidationError: for the field ``webhook_url``.
+    """
+    if not url:
+        return
+    try:
+        check_url(url)
+    except ValidationError as error:
+        raise ValidationError({"webhook_url": error}) from error
+
+
 def create(**fields: Any) -> Channel:
     """Make a channel out of its model's fields, all of them checked.
 
@@ -46,6 +61,7 @@ def create(**fields: Any) -> Channel:
     channel = Channel(**fields)
     channel.full_clean()
     check_bot(bot=channel.bot, bot_options=channel.bot_options)
+    check_webhook(url=channel.webhook_url)
     channel.save()
     return channel
 
@@ -64,3 +80,20 @@ def rotate_token(*, channel: Channel, grace: dt.timedelta | None = None) -> str:
     token = channel.token = make_token()
     channel.save(update_fields=["token", "previous_token", "previous_token_expires_at"])
     return token
+
+
+def rotate_webhook_secret(*, channel: Channel, grace: dt.timedelta | None = None, secret: str = "") -> str:
+    """Give the channel a new signing secret; for ``grace`` what is sent is signed with the old one as well.
+
+    Args:
+        grace: None takes ``WEBHOOK_ROTATION_GRACE``; zero ends the old secret at once. A secret that was in its
+            grace time already ends now.
+        secret: the new one; blank has one made.
+    """
+    if grace is None:
+        grace = dt.timedelta(seconds=chatapi_settings.WEBHOOK_ROTATION_GRACE)
+    channel.previous_webhook_secret = channel.webhook_secret if grace else ""
+    channel.previous_webhook_secret_expires_at = timezone.now() + grace if grace else None
+    channel.webhook_secret = secret or make_webhook_secret()
+    channel.save(update_fields=["webhook_secret", "previous_webhook_secret", "previous_webhook_secret_expires_at"])
+    return channel.webhook_secret

@@ -10,6 +10,7 @@ from ..identifiers import make_question_id
 from ..models import Client, Message
 from ..wire.envelope import answer_data, button_texts
 from .announce import announce_on_commit
+from .deliveries import mark_for_webhook
 from .turns import take_turn
 
 
@@ -37,5 +38,6 @@ def push(*, client: Client, replies: Sequence[Mapping[str, Any]], type: MessageT
             status=Status.NOT_SENT,
             status_changed_at=moment,
         )
+        mark_for_webhook(client=client)
         announce_on_commit(client, message)
     return message

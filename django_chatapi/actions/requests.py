@@ -1,5 +1,6 @@
 """Accept what a client sends."""
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -16,8 +17,10 @@ from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route
 from ..exceptions import IdempotencyConflict, TextInputDisabled
 from ..identifiers import make_question_id
 from ..models import Channel, Client, Connection, Message, rows
+from ..signals import requests_due
 from ..wire.envelope import button_texts
-from .announce import announce_on_commit
+from . import answers
+from .announce import announce_on_commit, send_on_commit
 from .turns import client_for, take_turn
 
 
@@ -51,6 +54,7 @@ def accept(
     """Store a request, in its client's order, and claim it for this caller to put to the bot.
 
     Args:
+        route: ``ASYNC`` leaves it for a worker to claim, after this client's earlier ones.
         raw_request: the body as it was sent, with the keys that the contract does not know.
         idempotency_key: within ``IDEMPOTENCY_WINDOW`` the same key of the same client gives the first request.
 
@@ -95,13 +99,33 @@ def accept(
                 idempotency_key=idempotency_key,
                 body_digest=digest,
                 answer_state=AnswerState.PENDING,
-                **_claim(ask_count=1),
+                **(_unclaimed() if route == Route.ASYNC else _claim(ask_count=1)),
             )
             rows.insert(request)
             announce_on_commit(client, request)
+            if route == Route.ASYNC:
+                send_on_commit(requests_due, sender=Message, client_pk=client.pk)
     except _Repeated as repeated:
         return Accepted(repeated.first, repeated=True)
     return Accepted(request, repeated=False)
+
+
+def claim_next(*, client_pk: int) -> Message | None:
+    """Claim the next of a client's asynchronous requests, to put it to the bot.
+
+    They are answered in the order in which they were accepted: while the first one is worked on, or waits to be
+    asked again after the bot failed, there is no next one.
+    """
+    while True:
+        queued = Message.objects.filter(client=client_pk, route=Route.ASYNC, lease_expires_at__isnull=False)
+        first = queued.order_by("sequence").only("pk", "lease_expires_at").first()
+        if first is None or first.lease_expires_at is None or first.lease_expires_at > timezone.now():
+            return None
+        request = claim_left(pk=first.pk)
+        if request is not None:
+            return request
+        if queued.filter(pk=first.pk).exists():
+            return None  # somebody else was faster
 
 
 def claim_left(*, pk: Any) -> Message | None:
@@ -120,18 +144,39 @@ def claim_left(*, pk: Any) -> Message | None:
     if request.answer_state == AnswerState.PARTIAL:
         changes = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
     elif request.ask_count > chatapi_settings.BOT_RETRIES:
-        changes = _closed(
-            AnswerState.FAILED, f"Asked {request.ask_count} times; each time the asking process died."
-        )
+        with contextlib.suppress(answers.ClaimLost):
+            answers.fail(
+                request=request, failure=f"Asked {request.ask_count} times; each time the asking process died."
+            )
+        return None
     else:
         changes = _claim(ask_count=request.ask_count + 1)
     # Deliberately no lock: SQLite has none, MariaDB none for one table of a join. The condition repeats all that
     # the decision was made from.
-    if not left.filter(lease_holder=request.lease_holder, answer_state=request.answer_state).update(**changes):
+    if not left.filter(
+        lease_holder=request.lease_holder, ask_count=request.ask_count, answer_state=request.answer_state
+    ).update(**changes):
         return None
     for name, value in changes.items():
         setattr(request, name, value)
     return request if request.answer_state == AnswerState.PENDING else None
+
+
+def ask_again_later(*, request: Message, failure: str) -> float | None:
+    """Give a request back whose bot failed, to be asked again after a pause, if it was not asked too often.
+
+    The pause is ``BOT_RETRY_DELAY``, doubled each time.
+
+    Returns:
+        In how many seconds it is to be asked again; None when it is not.
+    """
+    if request.ask_count > chatapi_settings.BOT_RETRIES:
+        return None
+    pause = chatapi_settings.BOT_RETRY_DELAY * 2 ** (request.ask_count - 1)
+    again_at = timezone.now() + dt.timedelta(seconds=pause)
+    changes = {"lease_holder": None, "lease_expires_at": again_at, "failure": failure}
+    held = {"id": request.pk, "lease_holder": request.lease_holder}
+    return pause if rows.update(Message, held, changes) else None
 
 
 def renew_claims(*, holders: list[uuid.UUID]) -> None:
@@ -143,6 +188,10 @@ def renew_claims(*, holders: list[uuid.UUID]) -> None:
 
 def _claim(*, ask_count: int) -> dict[str, Any]:
     return {"lease_holder": uuid.uuid4(), "lease_expires_at": _lease_end(), "ask_count": ask_count}
+
+
+def _unclaimed() -> dict[str, Any]:
+    return {"lease_expires_at": timezone.now(), "ask_count": 0}
 
 
 def _closed(state: AnswerState, failure: str) -> dict[str, Any]:

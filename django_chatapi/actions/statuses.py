@@ -13,6 +13,8 @@ from .. import selectors
 from ..constants import MessageType, Status
 from ..models import Client, Message, MessageStatus, rows
 
+#: So many messages are marked one by one, with prepared statements; more of them together.
+_FEW = 3
 #: Messages changed in one step of :func:`update_up_to`.
 _CHUNK = 1_000
 
@@ -80,10 +82,19 @@ def mark_sent(*, messages: Sequence[Message]) -> None:
     if not waiting:
         return
     with transaction.atomic(using=router.db_for_write(Message), savepoint=False):
-        for pk in waiting:
-            before, now = {"id": pk, "status": Status.NOT_SENT}, timezone.now()
-            if rows.update(Message, before, {"status": Status.SENT, "status_changed_at": now}):
-                rows.insert(MessageStatus(message_id=pk, status=Status.SENT, changed_at=now))
+        now = timezone.now()
+        if len(waiting) <= _FEW:
+            for pk in waiting:
+                before = {"id": pk, "status": Status.NOT_SENT}
+                if rows.update(Message, before, {"status": Status.SENT, "status_changed_at": now}):
+                    rows.insert(MessageStatus(message_id=pk, status=Status.SENT, changed_at=now))
+            return
+        unsent = Message.objects.filter(pk__in=waiting, status=Status.NOT_SENT).order_by("client", "sequence")
+        pks = list(unsent.select_for_update().values_list("pk", flat=True))
+        Message.objects.filter(pk__in=pks).update(status=Status.SENT, status_changed_at=now)
+        MessageStatus.objects.bulk_create(
+            [MessageStatus(message_id=pk, status=Status.SENT, changed_at=now) for pk in pks]
+        )
 
 
 def _answers(client: Client) -> QuerySet[Message]:

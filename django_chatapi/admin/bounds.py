@@ -56,7 +56,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ["-pk"]
     sortable_by = ()
     list_per_page = 50
-    actions = None
+    actions: Any = None
 
     class Media:
         css = {"all": ["django_chatapi/admin/chatapi.css"]}

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from .. import selectors
-from ..models import Channel, Client, ClientState, Connection, Message
+from ..models import Channel, Client, ClientState, Connection, Delivery, DeliveryAttempt, Message
 from .bounds import BoundedDeletion, RecordAdmin
 from .texts import clip, pretty_bytes, visible
 from .transcript import TEXT_LIMIT, transcript_page
@@ -36,7 +36,7 @@ class ClientAdmin(BoundedDeletion, RecordAdmin):
     search_help_text = _("A whole client id, or the beginning of one.")
     fields = ["shown_id", "channel", "created_at", "last_activity_at", "session"]
     readonly_fields = ["shown_id", "session"]
-    deleted_along = {Message: "client"}
+    deleted_along = {Message: "client", Delivery: "client", DeliveryAttempt: "delivery__client"}
     instead_of_deletion = _("delete them with a script, bit by bit")
 
     @admin.display(description=_("client id"))

@@ -17,6 +17,7 @@ from ..actions import channels
 from ..bots.registry import UnknownBot, bot_class, registered
 from ..conf import chatapi_settings
 from ..models import Channel
+from ..webhooks.signing import sign
 from .texts import sendable
 
 HOUR, DAY, WEEK = 3600, 24 * 3600, 7 * 24 * 3600  # seconds
@@ -38,7 +39,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         # The model and the fields are the admin's to choose.
         widgets = {
-            **dict.fromkeys(["name", "token", "webhook_secret", "identity_secret"], forms.TextInput(attrs=_WIDE)),
+            **dict.fromkeys(["name", "token", "identity_secret"], forms.TextInput(attrs=_WIDE)),
             **dict.fromkeys(["bot_options", "allowed_origins"], forms.Textarea(attrs={**_WIDE, "rows": 4})),
         }
 
@@ -71,6 +72,13 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
                 channels.check_bot(bot=cleaned["bot"], bot_options=cleaned["bot_options"])
             except ValidationError as error:
                 self.add_error(None, error)
+        # Likewise one whose webhook cannot be reached any more.
+        url = cleaned.get("webhook_url")
+        if url and (cleaned.get("active") or "webhook_url" in self.changed_data):
+            try:
+                channels.check_webhook(url=url)
+            except ValidationError as error:
+                self.add_error(None, error)
         return cleaned
 
     def _bots(self) -> list[tuple[str, Any]]:
@@ -100,20 +108,24 @@ def options_help() -> SafeString:
     )
 
 
-class RotateTokenForm(forms.Form):
-    """How long the old token keeps working."""
+class RotationForm(forms.Form):
+    """How long what is replaced keeps working."""
 
-    grace = forms.ChoiceField(
-        label=_("The old token keeps working"),
-        widget=forms.RadioSelect,
-        help_text=_("Callers have this long to change over. “Not at all” is for a token that leaked."),
-    )
-    #: Stands for the token that the person saw: a form that is sent twice must not end the token in use.
+    grace = forms.ChoiceField(widget=forms.RadioSelect)
+    #: Stands for the value that the person saw: a form that is sent twice must not end the one in use.
     replaces = forms.CharField(widget=forms.HiddenInput)
 
+    #: What is rotated: a field of the channel.
+    rotates: str
+    #: The setting that says how long the old one keeps working.
+    setting: str
+    label: Any
+    help_text: Any
+    changed_meanwhile: Any
+
     def __init__(self, data: QueryDict | None, *, channel: Channel) -> None:
-        default = int(chatapi_settings.TOKEN_ROTATION_GRACE)
-        super().__init__(data, initial={"grace": str(default), "replaces": _fingerprint(channel)})
+        default = int(getattr(chatapi_settings, self.setting))
+        super().__init__(data, initial={"grace": str(default), "replaces": self._fingerprint(channel)})
         self._channel = channel
         spans = {
             default: _("for %(span)s") % {"span": _in_words(default)},
@@ -122,13 +134,14 @@ class RotateTokenForm(forms.Form):
             DAY: _("for 1 day"),
             WEEK: _("for 1 week"),
         }
-        choices = [(str(seconds), spans[seconds]) for seconds in sorted(spans)]
-        self.fields["grace"].choices = choices  # type: ignore[attr-defined]
+        grace: Any = self.fields["grace"]
+        grace.choices = [(str(seconds), spans[seconds]) for seconds in sorted(spans)]
+        grace.label, grace.help_text = self.label, self.help_text
 
     def clean_replaces(self) -> str:
         replaces: str = self.cleaned_data["replaces"]
-        if not constant_time_compare(replaces, _fingerprint(self._channel)):
-            raise ValidationError(_("The token was changed meanwhile. Look at the channel before you go on."))
+        if not constant_time_compare(replaces, self._fingerprint(self._channel)):
+            raise ValidationError(self.changed_meanwhile)
         return replaces
 
     @property
@@ -136,9 +149,53 @@ class RotateTokenForm(forms.Form):
         """The chosen time. Only after ``is_valid``."""
         return dt.timedelta(seconds=int(self.cleaned_data["grace"]))
 
+    def _fingerprint(self, channel: Channel) -> str:
+        value = getattr(channel, self.rotates)
+        return salted_hmac(f"django_chatapi.rotate_{self.rotates}", value, algorithm="sha256").hexdigest()
 
-def _fingerprint(channel: Channel) -> str:
-    return salted_hmac("django_chatapi.rotate_token", channel.token, algorithm="sha256").hexdigest()
+
+class RotateTokenForm(RotationForm):
+    rotates, setting = "token", "TOKEN_ROTATION_GRACE"
+    label = _("The old token keeps working")
+    help_text = _("Callers have this long to change over. “Not at all” is for a token that leaked.")
+    changed_meanwhile = _("The token was changed meanwhile. Look at the channel before you go on.")
+
+
+class RotateWebhookSecretForm(RotationForm):
+    secret = forms.CharField(
+        label=_("New secret"),
+        max_length=255,
+        required=False,
+        widget=forms.TextInput(attrs=_WIDE),
+        help_text=_("Leave blank to have one made."),
+    )
+
+    rotates, setting = "webhook_secret", "WEBHOOK_ROTATION_GRACE"
+    label = _("Sign with the old secret as well")
+    help_text = _("The receiver has this long to change over. “Not at all” is for a secret that leaked.")
+    changed_meanwhile = _("The secret was changed meanwhile. Look at the channel before you go on.")
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"]
+        if secret:
+            try:
+                sign([secret], "", 0, b"")
+            except ValueError:
+                raise ValidationError(_("This is only the beginning of a secret.")) from None
+        if secret == self._channel.webhook_secret:
+            raise ValidationError(_("The channel has this secret already."))
+        return secret
+
+
+class ResendForm(forms.Form):
+    """From when on failed deliveries are resent."""
+
+    since = forms.DateTimeField(
+        label=_("Made since"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"),
+        help_text=_("Leave blank to resend all of them."),
+    )
 
 
 def _in_words(seconds: int) -> str:

@@ -1,8 +1,11 @@
 """What people and programs sent, as text that can be shown."""
 
+import datetime as dt
 import json
 from typing import Any
 
+from django.utils import timezone
+from django.utils.formats import date_format, localize
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -39,3 +42,17 @@ def clip(text: str, limit: int | None) -> str:
 def sendable(text: str) -> str:
     """The text with half surrogate pairs spelled out: fine in JSON's own spelling, they cannot stand in a page."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def to_the_second(moment: dt.datetime | None) -> str:
+    """A time that is short and still tells one attempt from the next."""
+    return "–" if moment is None else date_format(_local(moment), "Y-m-d H:i:s")
+
+
+def to_the_minute(moment: dt.datetime) -> str:
+    """A time as people write it."""
+    return str(localize(_local(moment)))
+
+
+def _local(moment: dt.datetime) -> dt.datetime:
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment

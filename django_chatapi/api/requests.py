@@ -1,4 +1,4 @@
-"""``POST`` and ``GET {token}`` (contract, section 4)."""
+"""``POST`` and ``GET {token}``, ``POST {token}/async`` (contract, section 4)."""
 
 import time
 from typing import Any, cast
@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from .. import selectors
 from ..actions import asking, requests
 from ..conf import chatapi_settings
-from ..constants import MAX_NAME_LENGTH, AnswerState
+from ..constants import MAX_NAME_LENGTH, AnswerState, Route
 from ..exceptions import BotFailed, BotTimeout
 from ..models import Message
 from ..wire.envelope import envelope, join_data
@@ -27,7 +27,7 @@ _REPEAT_POLL = (0.02, 0.5)
 
 
 class RequestViewSet(ChannelViewSet):
-    """Send a request, wait for the answer."""
+    """Send a request, wait for the answer or leave it to the webhook and the events."""
 
     @schema.send
     def send(self, request: Request, token: str) -> Response:
@@ -39,6 +39,13 @@ class RequestViewSet(ChannelViewSet):
         raw = request.query_params.dict()
         return self._answer(request, raw, {name: raw[name] for name in QUERY_PARAMETERS if name in raw})
 
+    @schema.send_async
+    def send_async(self, request: Request, token: str) -> Response:
+        raw = cast("dict[str, Any]", request.data)
+        key = self._idempotency_key(request)
+        accepted = self._accept(request, raw, raw, idempotency_key=key, route=Route.ASYNC)
+        return Response({"questionId": str(accepted.request.question_id)})
+
     def _answer(
         self,
         request: Request,
@@ -46,12 +53,25 @@ class RequestViewSet(ChannelViewSet):
         known: dict[str, Any],
         idempotency_key: str | None = None,
     ) -> Response:
-        valid = validated(RequestInput, known)
-        self.check_signature(request, valid["client_id"])
-        accepted = requests.accept(channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, **valid)
+        accepted = self._accept(request, raw, known, idempotency_key=idempotency_key, route=Route.RESPONSE)
         found = accepted.request
         answer = _answer_of_first(found) if accepted.repeated else asking.ask(request=found)
-        return Response(envelope(answer, token=self.token, client_id=valid["client_id"]))
+        return Response(envelope(answer, token=self.token, client_id=found.client.client_id))
+
+    def _accept(
+        self,
+        request: Request,
+        raw: dict[str, Any],
+        known: dict[str, Any],
+        *,
+        idempotency_key: str | None,
+        route: Route,
+    ) -> requests.Accepted:
+        valid = validated(RequestInput, known)
+        self.check_signature(request, valid["client_id"])
+        return requests.accept(
+            channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, route=route, **valid
+        )
 
     def _idempotency_key(self, request: Request) -> str | None:
         key = request.headers.get("Idempotency-Key")
@@ -70,15 +90,15 @@ def _answer_of_first(request: Message) -> Message:
     pause, longest = _REPEAT_POLL
     while True:
         details = {"questionId": str(request.question_id)}
+        request.refresh_from_db(fields=["answer_state", "failure"])
+        if request.answer_state == AnswerState.FAILED:
+            raise BotFailed(request.failure, details)
         found = selectors.answers_of_request(request)
         if found:
             answer = found[-1]
             answer.data = join_data([part.data for part in found])
             answer.block_form = any(part.block_form for part in found)
             return answer
-        request.refresh_from_db(fields=["answer_state", "failure"])
-        if request.answer_state == AnswerState.FAILED:
-            raise BotFailed(request.failure, details)
         if time.monotonic() > deadline:
             raise BotTimeout(details=details)
         close_old_connections()  # none is held while waiting, where none is kept between requests

@@ -43,6 +43,7 @@ class ChatAPISchema(AutoSchema):
         return {
             "send": "sendRequest",
             "send_by_query": "sendRequestByQuery",
+            "send_async": "sendAsyncRequest",
             "events": "getEvents",
             "history": "getHistory",
             "save": "saveState",
@@ -171,6 +172,18 @@ send_by_query = _describe(
     ],
     responses=_send_responses,
     examples=[_answer],
+)
+send_async = _describe(
+    summary="Send a request whose answer follows",
+    description="The answer goes to the channel's webhook and to the events. A client's requests are answered in "
+    "the order in which they were accepted.",
+    parameters=[_token, _signature, _idempotency],
+    request=inputs.RequestInput,
+    responses={
+        200: documents.AcceptedDocument,
+        **_errors(IdempotencyConflict, TextInputDisabled, body=True),
+    },
+    examples=[OpenApiExample("Text", {"clientId": "test", "query": "hi"}, request_only=True)],
 )
 events = _describe(
     summary="Wait for events",

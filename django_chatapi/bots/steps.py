@@ -24,8 +24,14 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def run(bot: Bot, question: Question, emit: Callable[[Answer], None]) -> None:
+def run(
+    bot: Bot, question: Question, emit: Callable[[Answer], None], last: Callable[[Answer], None] | None = None
+) -> None:
     """Ask the bot and call ``emit`` with each step, in this thread, whatever form the bot answers in.
+
+    Args:
+        last: called in place of ``emit`` with a step behind which there is none, where that is known: not of
+            generators, whose steps are handed on before they are asked for more.
 
     Raises:
         BotFailed: the bot raised, or answered something that is no answer. What was emitted before stands.
@@ -35,25 +41,30 @@ def run(bot: Bot, question: Question, emit: Callable[[Answer], None]) -> None:
         given: Any = bot.answer(question)
     except BaseException as error:
         raise _failure(bot, error) from error
+    way = _Way(emit, last or emit)
     if isinstance(given, (Awaitable, AsyncIterable)):
         # One loop for the whole answer: what an async generator opens in one step, it may use in the next.
-        async_to_sync(_run_async)(bot, given, sync_to_async(emit))
+        async_to_sync(_run_async)(bot, given, way)
         return
     steps = _steps(given)
+    way.whole = isinstance(given, _WHOLE)
     while True:
         try:
             answer = checked(next(steps))
         except StopIteration:
-            return
+            break
         except BaseException as error:
+            way.release()
             raise _failure(bot, error) from error
-        emit(answer)
+        way.put(answer)
+    way.end()
 
 
-async def _run_async(bot: Bot, given: Any, emit: Callable[[Answer], Awaitable[None]]) -> None:
+async def _run_async(bot: Bot, given: Any, way: "_Way") -> None:
     try:
         if isinstance(given, Awaitable):
             given = await given
+        way.whole = isinstance(given, _WHOLE)
         steps = aiter(given) if isinstance(given, AsyncIterable) else _aiter(_steps(given))
     except BaseException as error:
         raise _failure(bot, error) from error
@@ -61,10 +72,43 @@ async def _run_async(bot: Bot, given: Any, emit: Callable[[Answer], Awaitable[No
         try:
             answer = checked(await anext(steps))
         except StopAsyncIteration:
-            return
+            break
         except BaseException as error:
+            await sync_to_async(way.release)()
             raise _failure(bot, error) from error
-        await emit(answer)
+        await sync_to_async(way.put)(answer)
+    await sync_to_async(way.end)()
+
+
+#: Answers that are whole when they are given.
+_WHOLE = (Answer, str, list, tuple)
+
+
+class _Way:
+    """Hands on the steps of an answer; of a whole one, each when it is known whether another one follows."""
+
+    whole = False
+
+    def __init__(self, emit: Callable[[Answer], None], last: Callable[[Answer], None]) -> None:
+        self._emit, self._last = emit, last
+        self._held: Answer | None = None
+
+    def put(self, answer: Answer) -> None:
+        self.release()
+        if self.whole:
+            self._held = answer
+        else:
+            self._emit(answer)
+
+    def release(self) -> None:
+        """What is held goes out as one of several."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._emit(held)
+
+    def end(self) -> None:
+        if self._held is not None:
+            self._last(self._held)
 
 
 async def _aiter(steps: Iterable[Any]) -> Any:

@@ -2,7 +2,18 @@
 
 from .channel import Channel
 from .client import Client, Connection
+from .delivery import Delivery, DeliveryAttempt, WebhookEndpoint
 from .message import Message, MessageStatus
 from .state import ClientState
 
-__all__ = ["Channel", "Client", "ClientState", "Connection", "Message", "MessageStatus"]
+__all__ = [
+    "Channel",
+    "Client",
+    "ClientState",
+    "Connection",
+    "Delivery",
+    "DeliveryAttempt",
+    "Message",
+    "MessageStatus",
+    "WebhookEndpoint",
+]

@@ -102,6 +102,19 @@ class Channel(models.Model):
         default=make_webhook_secret,
         help_text=_("The receiver checks the webhook-signature header with it."),
     )
+    previous_webhook_secret = models.CharField(
+        _("previous signing secret"), max_length=255, blank=True, default="", editable=False
+    )
+    previous_webhook_secret_expires_at = models.DateTimeField(
+        _("previous signing secret is used until"), null=True, blank=True, editable=False
+    )
+    webhook_disabled_at = models.DateTimeField(
+        _("webhook disabled"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("The endpoint answered 410 (gone): nothing is sent until somebody enables it again."),
+    )
     allowed_origins = models.TextField(
         _("allowed origins"),
         blank=True,
@@ -145,6 +158,18 @@ class Channel(models.Model):
             raise ValidationError({"token": _("Another channel used this token before; choose another one.")})
         if not isinstance(self.bot_options, dict):
             raise ValidationError({"bot_options": _("The options are a JSON object, such as {}.")})
+
+    @property
+    def webhook_enabled(self) -> bool:
+        """Whether messages are sent to a webhook."""
+        return bool(self.webhook_url) and self.webhook_disabled_at is None
+
+    def webhook_secrets(self) -> list[str]:
+        """What deliveries are signed with: during a rotation with the previous secret too."""
+        until = self.previous_webhook_secret_expires_at
+        if self.previous_webhook_secret and until is not None and until > timezone.now():
+            return [self.webhook_secret, self.previous_webhook_secret]
+        return [self.webhook_secret]
 
     def allows_origin(self, origin: str) -> bool:
         """Whether pages of this origin may call the channel from a browser."""

@@ -78,6 +78,12 @@ class Message(models.Model):
                 condition=Q(lease_expires_at__isnull=False),
                 name="chatapi_message_open",
             ),
+            # A client's asynchronous requests, answered one after the other.
+            models.Index(
+                fields=["client", "sequence"],
+                condition=Q(route=Route.ASYNC, lease_expires_at__isnull=False),
+                name="chatapi_message_queue",
+            ),
             models.Index(
                 fields=["client", "idempotency_key"],
                 condition=Q(idempotency_key__isnull=False),

@@ -26,6 +26,9 @@ class DataDocument(serializers.Serializer[Any]):
     newSessionStarted = serializers.BooleanField()
     debugData = serializers.ListField(child=serializers.JSONField())
     endSession = serializers.BooleanField()
+    error = serializers.CharField(
+        required=False, help_text="bot_failed: there will be no answer to this asynchronous or late request."
+    )
 
 
 class _EnvelopeHead(serializers.Serializer[Any]):
@@ -43,6 +46,12 @@ class EnvelopeDocument(_EnvelopeHead):
     """The answer envelope."""
 
     data = DataDocument()  # type: ignore[assignment]
+
+
+class AcceptedDocument(serializers.Serializer[Any]):
+    """An asynchronous request was stored; its answer will carry the same questionId."""
+
+    questionId = serializers.UUIDField()
 
 
 class HistoryEventDocument(_EnvelopeHead):

@@ -87,6 +87,24 @@ def history_item(message: Message, *, token: str, client_id: str) -> dict[str, A
     return {"type": message.type, "event": event}
 
 
+def webhook_item(message: Message, *, token: str, client_id: str) -> dict[str, Any]:
+    """A message in the array that a webhook gets: its envelope and its type (contract, section 10)."""
+    return {"type": message.type, **envelope(message, token=token, client_id=client_id)}
+
+
+def failure_data(code: str) -> dict[str, Any]:
+    """The ``data`` of an answer that says only that there will be none: no replies, and ``error``."""
+    return {**text_data(None), "error": code}
+
+
+def text_data(text: str | None) -> dict[str, Any]:
+    """The ``data`` of a message that is one text, or nothing."""
+    replies = [] if text is None else [{"type": "text", "text": text}]
+    return answer_data(
+        replies=replies, nlp_class=None, confidence=None, debug_data=[], end_session=False, new_session=False
+    )
+
+
 def make_cursor(sequence: int) -> str:
     """An opaque text for a place in a client's messages."""
     return base64.urlsafe_b64encode(b"s%d" % sequence).decode().rstrip("=")

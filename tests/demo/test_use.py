@@ -6,6 +6,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
@@ -29,16 +30,20 @@ def data_dir(running):
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_printed_curl_lines_work_as_printed(running):
     lines = re.findall(r"^  (curl .+)$", running.output, re.MULTILINE)
-    assert len(lines) == 3
+    assert len(lines) == 4
 
     done = [subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True) for line in lines]
-    hello, buttons, history = (json.loads(one.stdout) for one in done)
+    hello, buttons, history, queued = (json.loads(one.stdout) for one in done)
 
     assert hello["token"] == running.token
     assert hello["data"]["answer"] == "Hello"
     assert [reply["type"] for reply in buttons["data"]["replies"]] == ["text", "buttons"]
     assert [message["type"] for message in history["messages"]] == ["request", "botResponse"] * 2
     assert history["messages"][3]["event"]["questionId"] == buttons["questionId"]
+    assert list(queued) == ["questionId"]
+    sink = Path(running.printed(r"^The webhook's receiver writes what arrives into (.+): tail -f it\.$"))
+    wait_until(lambda: "botResponse" in sink.read_text(), PATIENCE, "the answer at the webhook")
+    assert "NOT VERIFIED" not in sink.read_text()
 
 
 def test_the_env_file_lets_other_commands_join(running, data_dir):
@@ -48,6 +53,7 @@ def test_the_env_file_lets_other_commands_join(running, data_dir):
         "DATABASE_URL",
         "REDIS_URL",
         "SECRET_KEY",
+        "CHATAPI_WEBHOOK_ALLOWED_NETWORKS",
     ]
     joining = running.printed(r"^  (set -a; .+; set \+a)$")
     assert shlex.split(joining)[3].rstrip(";") == str(env)
@@ -100,7 +106,7 @@ def test_the_docs_page_needs_no_other_site(running):
 
 def test_the_worker_sweeps_without_errors(running, data_dir):
     log = data_dir / "worker.log"
-    sweep = re.compile(r"Task django_chatapi\.tasks\.answer_left_requests\[\S+\] succeeded")
+    sweep = re.compile(r"Task django_chatapi\.tasks\.sweep\[\S+\] succeeded")
 
     wait_until(lambda: sweep.search(log.read_text()), PATIENCE, "the first sweep")
 

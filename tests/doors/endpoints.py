@@ -67,6 +67,13 @@ ENDPOINTS = [
         query=lambda client_id, question_id: {"clientId": client_id, "query": "hi"},
     ),
     Endpoint(
+        "async-request",
+        "POST",
+        "django_chatapi.actions.requests.accept",
+        parts=lambda client_id, question_id: ["async"],
+        body=lambda client_id, question_id: {"clientId": client_id, "query": "hi"},
+    ),
+    Endpoint(
         "events",
         "GET",
         "django_chatapi.selectors.events_after",

@@ -22,7 +22,6 @@ PATHS = [
     "{token}/client/ann/message//status",
     "{token}/client/ann/message/x",
     "{token}/Client/ann/history",
-    "{token}/async",
     "{token}/nothing",
     "a/b/c",
     "favicon.ico/x",

@@ -32,12 +32,12 @@ def client(channel) -> Client:
     return client
 
 
-def selected(call) -> list[tuple[str, str]]:
-    """Each query that the call makes on messages, and how the database means to answer it."""
+def selected(call, model=Message) -> list[tuple[str, str]]:
+    """Each query that the call makes on messages, or on another model, and how the database means to answer it."""
     queries = []
 
     def note(execute, sql, params, many, context):
-        if sql.startswith("SELECT") and Message._meta.db_table in sql:
+        if sql.startswith("SELECT") and model._meta.db_table in sql:
             queries.append((sql, params))
         return execute(sql, params, many, context)
 

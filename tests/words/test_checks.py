@@ -1,11 +1,12 @@
 """The system checks: a right site is told nothing, a wrong one what to write."""
 
 import pytest
+from celery import current_app
 from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from django_chatapi.checks import check_connections, check_settings
+from django_chatapi.checks import check_celery, check_connections, check_settings
 from django_chatapi.conf import Defaults
 
 
@@ -171,6 +172,50 @@ def test_w002_sqlite_that_upgrades_its_locks(databases):
     assert "IMMEDIATE" in problems[0].hint
 
 
+@pytest.fixture
+def celery_conf():
+    """Celery's configuration, to be changed by the test."""
+    conf = current_app.conf
+    names = ["beat_schedule", "beat_scheduler", "result_backend", "task_store_errors_even_if_ignored"]
+    names += ["broker_transport_options", "broker_url"]
+    kept = {name: conf[name] for name in names}
+    yield conf
+    conf.update(kept)
+
+
+def test_w003_a_sweep_that_nobody_runs(celery_conf):
+    celery_conf.beat_schedule = {"other": {"task": "site.tasks.other", "schedule": 5}}
+    [problem] = check_celery(None)
+    assert ids([problem]) == ["W003"]
+    assert "django_chatapi.tasks.sweep" in problem.hint
+    celery_conf.beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+    assert check_celery(None) == []
+
+
+def test_w004_errors_that_celery_keeps(celery_conf):
+    celery_conf.result_backend = "redis://localhost"
+    assert check_celery(None) == []
+    celery_conf.task_store_errors_even_if_ignored = True
+    assert ids(check_celery(None)) == ["W004"]
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds", "found"), [("redis://x", 60, ["W005"]), ("redis://x", 3600, []), ("amqp://x", 60, [])]
+)
+def test_w005_a_visibility_timeout_that_bites(celery_conf, url, seconds, found):
+    celery_conf.broker_url, celery_conf.broker_transport_options = url, {"visibility_timeout": seconds}
+    assert ids(check_celery(None)) == found
+
+
+@pytest.mark.parametrize(("version", "found"), [("8.0.1", ["W006"]), ("7.4.0", []), ("odd", [])])
+def test_w006_a_redis_py_that_breaks_the_layer(settings, monkeypatch, version, found):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}
+    assert ids(check_celery(None)) == found
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    assert check_celery(None) == []
+
+
 @pytest.mark.django_db  # newer releases of Django look into the database
 def test_manage_py_check_runs_them(settings):
     settings.CHATAPI = {"SYNC_TIMEOUTS": 1}
@@ -188,6 +233,13 @@ def test_manage_py_check_runs_them(settings):
         ("ANSWER_LEASE", 0.0),
         ("THROTTLE_RATE", "abc"),
         ("THROTTLE_RATE", "5/x"),
+        ("WEBHOOK_CONCURRENCY", 0),
+        ("WEBHOOK_MAX_ITEMS", 0),
+        ("WEBHOOK_LEASE", 4.0),
+        ("WEBHOOK_RETRY_SCHEDULE", [3, -1]),
+        ("WEBHOOK_RETRY_SCHEDULE", ["3"]),
+        ("WEBHOOK_ALLOWED_NETWORKS", ["127.0.0.1/8"]),
+        ("WEBHOOK_ALLOWED_NETWORKS", ["localhost"]),
     ],
 )
 def test_a_value_out_of_range_is_reported(settings, name, value):

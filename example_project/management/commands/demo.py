@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -34,6 +35,9 @@ HOST = "127.0.0.1"
 CHANNEL_NAME = "Demo"
 ADMIN = "admin"
 
+#: The receiver of this start, or of an earlier one.
+SINK_URL = re.compile(rf"http://{re.escape(HOST)}:\d+/webhook")
+
 #: How long the web process may take to answer, in seconds. It takes about two.
 START_TIMEOUT = 60.0
 #: How often the children are looked at, in seconds.
@@ -45,23 +49,26 @@ READY = """Ready. The Chat API answers at {site}{api}
   Admin     {site}{admin}  user {user}, password {password}
   API docs  {site}{docs}
 
-Say something, ask for buttons, read what was said:
+Say something, ask for buttons, read what was said, have an answer sent to a webhook:
 
   curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hello"}}' -w '\\n'
   curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/buttons"}}' -w '\\n'
   curl '{address}/client/test/history' -w '\\n'
+  curl '{address}/async' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hi"}}' -w '\\n'
+
+The webhook's receiver writes what arrives into {sink_log}: tail -f it.
 
 To have manage.py work on this demo from another terminal:
 
   set -a; . {env}; set +a
 
-Files, logs among them (web.log, worker.log), are in {folder}. Ctrl-C stops it all."""
+Files, logs among them (web.log, worker.log, sink.log), are in {folder}. Ctrl-C stops it all."""
 
 
 class Command(BaseCommand):
     help = (
         "Runs the whole Chat API on this machine, with a bot to talk to: an ASGI server, a Celery worker with "
-        "beat, a Valkey server (unless REDIS_URL names one) and a SQLite file."
+        "beat, a receiver for the webhook, a Valkey server (unless REDIS_URL names one) and a SQLite file."
     )
     # The settings that would be checked are not those that the demo runs with.
     requires_system_checks = []
@@ -96,14 +103,18 @@ class Command(BaseCommand):
                 "DATABASE_URL": f"sqlite:///{quote(str(folder / 'site.sqlite3'))}",
                 "REDIS_URL": redis_url or f"redis://{HOST}:{valkey_port}/0",
                 "SECRET_KEY": _kept_secret_key(folder) or secrets.token_urlsafe(50),
+                "CHATAPI_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
             }
+            sink_port = _free_port()
             _write_environment(folder, environment)
             children = stack.enter_context(Children(folder, environment))
             if not redis_url:
                 children.start("valkey", *_valkey(valkey_port), cwd=folder)
             children.start("web", *_web(port))
+            children.start("sink", sys.executable, "manage.py", "chatapi_sink", "--port", str(sink_port))
             # Meanwhile the web process imports what it needs; it looks at the database when it is asked something.
-            channel, password = _fill_database(environment["DATABASE_URL"], token)
+            webhook_url = f"http://{HOST}:{sink_port}/webhook"
+            channel, password = _fill_database(environment["DATABASE_URL"], token, webhook_url)
             children.start("worker", *_worker(folder))
             self._wait_until_ready(children, port, channel)
             if not self._stopping:
@@ -155,6 +166,7 @@ class Command(BaseCommand):
                 password=password or f"as before (manage.py changepassword {ADMIN} sets a new one)",
                 docs=reverse("swagger-ui"),
                 env=shlex.quote(str(folder / "env")),
+                sink_log=folder / "sink.log",
                 folder=folder,
             )
         )
@@ -251,8 +263,10 @@ def _worker(folder: Path) -> list[str]:
     return [*command, *threads, "--beat", "--schedule", str(folder / "celerybeat-schedule")]
 
 
-def _fill_database(url: str, token: str | None) -> tuple[Channel, str | None]:
+def _fill_database(url: str, token: str | None, webhook_url: str) -> tuple[Channel, str | None]:
     """Migrate the demo's database, and make what is not there yet: a channel, and an admin.
+
+    The channel's webhook is set unless it is somebody else's receiver.
 
     Returns the channel, and the admin's password if it was made now.
     """
@@ -260,7 +274,11 @@ def _fill_database(url: str, token: str | None) -> tuple[Channel, str | None]:
     connections["default"] = ConnectionHandler({"default": database(url)})["default"]
     try:
         call_command("migrate", verbosity=0)
-        return _channel(token), _password()
+        channel = _channel(token)
+        if not channel.webhook_url or SINK_URL.fullmatch(channel.webhook_url):
+            channel.webhook_url = webhook_url
+            channel.save(update_fields=["webhook_url"])
+        return channel, _password()
     except DatabaseError as error:
         raise CommandError(f"The database cannot be used: {error}") from error
 

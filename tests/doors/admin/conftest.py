@@ -1,6 +1,6 @@
 """Who looks at the admin, and at what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from django_chatapi.actions import answers, requests
 from django_chatapi.bots import Answer
 from django_chatapi.constants import AnswerState, Route
 from django_chatapi.models import Channel, Message
+from tests.sinks import Sink, sink
 
 
 @pytest.fixture
@@ -50,3 +51,20 @@ def talk(channel: Channel) -> Callable[..., Message]:
         return accepted
 
     return say
+
+
+@pytest.fixture
+def receiver() -> Iterator[Sink]:
+    with sink() as taker:
+        yield taker
+
+
+@pytest.fixture
+def hooked(make_channel: Callable[..., Channel], settings: Any, receiver: Sink) -> Callable[..., Channel]:
+    """Make a channel with the receiver as its webhook."""
+    settings.CHATAPI = {**settings.CHATAPI, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"]}
+
+    def make(**fields: Any) -> Channel:
+        return make_channel(**{"webhook_url": receiver.url, **fields})
+
+    return make

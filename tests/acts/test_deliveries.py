@@ -1,0 +1,577 @@
+"""What reaches a webhook, in which order, and what becomes of it when it does not (contract, section 10)."""
+
+import datetime as dt
+import threading
+import uuid
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from django_chatapi import selectors, tasks
+from django_chatapi.actions import answers, asking, courier, deliveries, pushes, requests
+from django_chatapi.actions.turns import client_for
+from django_chatapi.bots import Answer
+from django_chatapi.constants import MessageType
+from django_chatapi.models import Channel, Delivery, DeliveryAttempt, Message, MessageStatus, WebhookEndpoint
+from django_chatapi.signals import delivery_accepted, delivery_failed
+from django_chatapi.webhooks import verify
+from tests.acts.conftest import beside, together
+from tests.sinks import sink
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_queued")]
+
+#: The original's own example.
+EXAMPLE = {
+    "token": "token",
+    "clientId": "test",
+    "questionId": "12345",
+    "data": {
+        "nlpClass": "/CatchAll",
+        "confidence": -0.010999999999999979,
+        "replies": [{"type": "text", "text": "Tell the bot something", "state": "/CatchAll"}],
+        "answer": "Tell the bot something",
+        "newSessionStarted": False,
+        "debugData": [],
+        "endSession": False,
+    },
+    "timestamp": "2022-09-28T12:32:13.262",
+    "blockForm": False,
+}
+
+
+@pytest.fixture
+def receiver():
+    with sink() as taker:
+        yield taker
+
+
+@pytest.fixture
+def hooked(make_channel, settings, receiver):
+    """Make a channel with the sink as its webhook; arguments are CHATAPI settings."""
+
+    def make(bot="echo", **chatapi):
+        settings.CHATAPI = {"WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], **chatapi}
+        return make_channel(bot=bot, webhook_url=receiver.url)
+
+    return make
+
+
+def say(channel, text, client_id="ann"):
+    client = client_for(channel=channel, client_id=client_id)
+    replies = [{"type": "text", "text": text}]
+    return pushes.push(client=client, replies=replies, type=MessageType.HUMAN_RESPONSE)
+
+
+def deliver(channel):
+    return courier.deliver(channel_pk=channel.pk, seconds=10)
+
+
+def claim(channel):
+    return deliveries.claim(channel_pk=channel.pk, holder=uuid.uuid4())
+
+
+def make_due():
+    """As if the time until the next attempts had passed."""
+    Delivery.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=timezone.now())
+
+
+def states():
+    return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
+
+
+# What is sent
+
+
+def test_messages_that_wait_together_travel_in_one_array(hooked, receiver):
+    channel = hooked()
+    first, second = say(channel, "one"), say(channel, "two")
+
+    assert deliver(channel) is None
+
+    [arrival] = receiver.arrivals
+    assert [item["questionId"] for item in arrival.items] == [str(first.question_id), str(second.question_id)]
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.attempts, delivery.items) == ("accepted", 1, 2)
+    assert {message.status for message in Message.objects.all()} == {"SENT"}
+    assert MessageStatus.objects.count() == 2
+
+
+def test_an_item_has_every_key_of_the_originals_example_and_its_type(hooked, receiver, accept):
+    channel = hooked()
+    request = accept(channel, "Tell the bot something", client_id="test", route="async")
+    asking.ask_left(request=requests.claim_next(client_pk=request.client.pk))
+
+    deliver(channel)
+
+    [item] = receiver.items
+    assert set(item) == set(EXAMPLE) | {"type", "query", "event", "cid"}
+    assert set(item["data"]) == set(EXAMPLE["data"])
+    assert (item["type"], item["clientId"], item["token"]) == ("botResponse", "test", channel.token)
+    assert item["questionId"] == str(request.question_id)
+    for key, value in EXAMPLE.items():
+        assert type(item[key]) is type(value), key
+    for key in ("replies", "answer", "newSessionStarted", "debugData", "endSession"):
+        assert type(item["data"][key]) is type(EXAMPLE["data"][key]), key
+
+
+def test_the_answers_of_responses_and_requests_are_not_sent(hooked, receiver, accept):
+    channel = hooked()
+    asking.ask(request=accept(channel))
+
+    assert deliver(channel) is None
+    assert (receiver.arrivals, Delivery.objects.count()) == ([], 0)
+
+
+def test_a_late_answer_is_sent(hooked, receiver, accept):
+    channel = hooked()
+    request = accept(channel)
+    answers.publish(request=request, steps=[Answer.text("now")], route="response", state="partial")
+    answers.publish(request=request, steps=[Answer.text("later")], route="late", state="answered")
+
+    deliver(channel)
+
+    assert receiver.answers == ["later"]
+
+
+def test_what_lies_between_two_late_messages_is_not_sent(hooked, receiver, accept):
+    channel = hooked()
+    say(channel, "one")
+    asking.ask(request=accept(channel, "in between"))
+    say(channel, "two")
+
+    deliver(channel)
+
+    assert [arrival.answers for arrival in receiver.arrivals] == [["one", "two"]]
+
+
+def test_without_a_webhook_nothing_is_kept_for_one(make_channel):
+    say(make_channel(), "hi")
+    assert Delivery.objects.count() == 0
+
+
+def test_what_is_rolled_back_is_not_sent(hooked, receiver):
+    channel = hooked()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        say(channel, "never")
+        raise ZeroDivisionError
+    assert Delivery.objects.count() == 0
+
+
+def test_an_array_is_full_at_its_limit_and_the_next_one_waits_for_it(hooked, receiver):
+    channel = hooked(WEBHOOK_MAX_ITEMS=2)
+    for text in "abcde":
+        say(channel, text)
+
+    deliver(channel)
+
+    assert [arrival.answers for arrival in receiver.arrivals] == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_what_comes_after_the_claim_travels_in_the_next_array(hooked, receiver):
+    channel = hooked()
+    say(channel, "one")
+    [claimed] = claim(channel)
+    say(channel, "two")
+
+    assert (claimed.first_sequence, claimed.last_sequence) == (1, 1)
+    assert list(Delivery.objects.order_by("pk").values_list("items", "sealed")) == [(1, True), (1, False)]
+    assert claim(channel) == []  # the client's next array waits
+
+
+def test_every_item_is_kept_whole(hooked, receiver):
+    channel = hooked()
+    text = "Grüße \u2028\u0000 <b>&amp;</b> 😀 " + "x" * 50_000
+    say(channel, text, client_id="a/b ü")
+
+    deliver(channel)
+
+    assert receiver.items[0]["data"]["replies"] == [{"type": "text", "text": text}]
+    assert receiver.items[0]["clientId"] == "a/b ü"
+
+
+# Signatures
+
+
+def test_deliveries_are_signed_and_during_a_rotation_with_both_secrets(hooked, receiver):
+    channel = hooked()
+    old = channel.webhook_secret
+    say(channel, "one")
+    deliver(channel)
+    Channel.objects.filter(pk=channel.pk).update(
+        webhook_secret="whsec_" + "bmV3" * 8,
+        previous_webhook_secret=old,
+        previous_webhook_secret_expires_at=timezone.now() + dt.timedelta(hours=1),
+    )
+    say(channel, "two")
+    deliver(channel)
+    Channel.objects.filter(pk=channel.pk).update(previous_webhook_secret_expires_at=timezone.now())
+    say(channel, "three")
+    deliver(channel)
+
+    new = Channel.objects.get().webhook_secret
+    first, second, third = receiver.arrivals
+    assert verify(old, first.headers, first.body) == first.items
+    assert verify(old, second.headers, second.body) == verify(new, second.headers, second.body)
+    assert len(third.headers["webhook-signature"].split()) == 1
+    assert verify(new, third.headers, third.body)
+
+
+# When it fails
+
+
+def test_a_refused_delivery_is_resent_three_times_and_then_given_up(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_DELAY=3.0)
+    receiver.reply = lambda arrival: 500
+    message = say(channel, "hi")
+    delays = []
+    for _ in range(6):
+        now = timezone.now()
+        delays.append(deliver(channel))
+        left = Delivery.objects.get().next_attempt_at
+        if left is not None:
+            assert left >= now + dt.timedelta(seconds=3)
+        make_due()
+
+    assert len(receiver.arrivals) == 4
+    assert all(3 <= delay <= 3.3 for delay in delays[:3])
+    assert delays[3:] == [None] * 3
+    assert len({arrival.webhook_id for arrival in receiver.arrivals}) == 1
+    assert len({arrival.body for arrival in receiver.arrivals}) == 1
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.attempts, delivery.failure) == ("failed", 4, "status 500")
+    message.refresh_from_db()
+    assert message.status == "NOT_SENT"
+
+
+def test_each_attempt_is_recorded_with_what_was_sent_and_what_came_back(hooked, receiver):
+    channel = hooked()
+    replies = iter([503, 200])
+    receiver.reply = lambda arrival: next(replies)
+    say(channel, "hi")
+    deliver(channel)
+    make_due()
+    deliver(channel)
+
+    first, second = DeliveryAttempt.objects.order_by("pk")
+    assert (first.number, first.status_code, first.accepted, first.response) == (1, 503, False, "ok")
+    assert (second.number, second.status_code, second.accepted) == (2, 200, True)
+    assert first.channel == channel
+    assert 0 < first.seconds < 3
+    for attempt, arrival in zip((first, second), receiver.arrivals, strict=True):
+        for name, value in attempt.headers.items():
+            assert arrival.headers[name.lower()] == value
+        assert "webhook-signature" in attempt.headers
+
+
+def test_the_next_array_of_a_client_waits_until_the_one_before_is_given_up(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[1.0])
+    receiver.reply = lambda arrival: 500 if "one" in arrival.answers else 200
+    say(channel, "one")
+    deliver(channel)
+    say(channel, "two")
+    say(channel, "of bob", client_id="bob")
+    deliver(channel)
+    assert receiver.answers == ["one", "of bob"]
+    make_due()
+
+    deliver(channel)
+
+    assert receiver.answers == ["one", "of bob", "one", "two"]
+    assert sorted(states()) == ["accepted", "accepted", "failed"]
+
+
+def test_a_longer_schedule_is_followed(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[5, 50])
+    receiver.reply = lambda arrival: 500
+    say(channel, "hi")
+    delays = []
+    for _ in range(3):
+        delays.append(deliver(channel))
+        make_due()
+    assert 5 <= delays[0] <= 5.5
+    assert 50 <= delays[1] <= 55
+    assert delays[2] is None
+    assert states() == ["failed"]
+
+
+def test_retry_after_is_honoured_within_its_bound(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_AFTER_MAX=60.0)
+    waits = iter(["20", "100000", "1"])
+    receiver.reply = lambda arrival: (429, {"Retry-After": next(waits)})
+    say(channel, "hi")
+    delays = []
+    for _ in range(3):
+        delays.append(deliver(channel))
+        make_due()
+    assert delays[:2] == [20.0, 60.0]
+    assert 3 <= delays[2] <= 3.3
+
+
+def test_a_redirect_is_no_success_and_is_not_followed(hooked, receiver):
+    channel = hooked()
+    receiver.reply = lambda arrival: (302, {"Location": receiver.url + "/elsewhere"})
+    say(channel, "hi")
+    deliver(channel)
+    assert [arrival.path for arrival in receiver.arrivals] == ["/hook"]
+    assert states() == ["pending"]
+
+
+def test_gone_disables_the_webhook_until_it_is_enabled_again(hooked, receiver):
+    channel = hooked()
+    receiver.reply = lambda arrival: 410
+    say(channel, "one")
+    say(channel, "of bob", client_id="bob")
+    deliver(channel)
+
+    channel.refresh_from_db()
+    assert channel.webhook_disabled_at is not None
+    assert states() == ["failed", "failed"]
+    say(Channel.objects.get(), "unsent")
+    assert deliver(channel) is None
+    assert len(receiver.arrivals) == 1
+    assert Delivery.objects.count() == 2
+
+    receiver.reply = lambda arrival: 200
+    deliveries.enable_webhook(channel=channel)
+    deliveries.resend(deliveries=Delivery.objects.all())
+    deliver(channel)
+
+    # One array spans what was said meanwhile? No: it ends where it ended.
+    assert sorted(receiver.answers[1:]) == ["of bob", "one"]
+    assert states() == ["accepted", "accepted"]
+
+
+def test_a_webhook_that_was_taken_away_gives_up_what_waits(hooked, receiver):
+    channel = hooked()
+    say(channel, "hi")
+    Channel.objects.update(webhook_url="")
+    assert deliver(channel) is None
+    assert states() == ["failed"]
+    assert "no webhook" in Delivery.objects.get().failure
+
+
+def test_what_failed_can_be_resent_with_the_whole_schedule_anew(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[1.0])
+    receiver.reply = lambda arrival: 500
+    say(channel, "hi")
+    for _ in range(2):
+        deliver(channel)
+        make_due()
+    assert states() == ["failed"]
+
+    assert deliveries.resend(deliveries=Delivery.objects.all()) == 1
+    for _ in range(2):
+        deliver(channel)
+        make_due()
+
+    assert len(receiver.arrivals) == 4
+    assert len({arrival.webhook_id for arrival in receiver.arrivals}) == 1
+    assert list(DeliveryAttempt.objects.order_by("pk").values_list("number", flat=True)) == [1, 2, 1, 2]
+    assert deliveries.resend(deliveries=Delivery.objects.filter(state="accepted")) == 0
+
+
+def test_an_array_that_is_resent_takes_no_later_messages(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[])
+    channel = hooked()
+    Delivery.objects.all().delete()
+    say(channel, "one")
+    Delivery.objects.update(state="failed", sealed=True)
+    say(channel, "two")
+    deliver(channel)
+    deliveries.resend(deliveries=Delivery.objects.filter(state="failed"))
+    say(channel, "three")
+
+    deliver(channel)
+
+    assert [arrival.answers for arrival in receiver.arrivals] == [["two"], ["one"], ["three"]]
+
+
+def test_signals_tell_of_both_ends(hooked, receiver):
+    heard = []
+
+    def accepted(sender, delivery, **kwargs):
+        heard.append(("accepted", str(delivery)))
+
+    def failed(sender, delivery, **kwargs):
+        heard.append(("failed", str(delivery)))
+
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[0.0])
+    receiver.reply = lambda arrival: 500 if arrival.answers == ["bad"] else 200
+    delivery_accepted.connect(accepted)
+    delivery_failed.connect(failed)
+    try:
+        say(channel, "bad")
+        say(channel, "good", client_id="bob")
+        for _ in range(3):
+            deliver(channel)
+            make_due()
+    finally:
+        delivery_accepted.disconnect(accepted)
+        delivery_failed.disconnect(failed)
+
+    bad, good = (str(Delivery.objects.get(client__client_id=name)) for name in ("ann", "bob"))
+    assert sorted(heard) == [("accepted", good), ("failed", bad)]
+
+
+# Who delivers
+
+
+def test_of_many_workers_each_delivery_is_claimed_by_one(hooked, receiver):
+    channel = hooked(WEBHOOK_CONCURRENCY=8)
+    for number in range(40):
+        say(channel, "hi", client_id=f"client-{number}")
+
+    batches = together(*[lambda: claim(channel)] * 8)
+
+    claimed = [delivery.pk for batch in batches for delivery in batch]
+    assert len(claimed) == len(set(claimed)) == 40
+
+
+def test_no_more_work_at_once_than_the_channel_may_have(hooked, receiver):
+    channel = hooked(WEBHOOK_CONCURRENCY=2)
+    for number in range(100):
+        say(channel, "hi", client_id=f"client-{number}")
+    assert [len(claim(channel)) for _ in range(4)] == [deliveries.BATCH, deliveries.BATCH, 0, 0]
+
+
+def test_an_endpoint_that_just_failed_gets_one_at_a_time(hooked, receiver):
+    channel = hooked()
+    for number in range(10):
+        say(channel, "hi", client_id=f"client-{number}")
+    receiver.reply = lambda arrival: 500
+
+    def deliver_one():
+        [claimed] = [courier._send_all(claim(channel))]
+        return claimed
+
+    deliver_one()
+
+    assert len(receiver.arrivals) == 1  # the rest of the batch went back
+    assert len(claim(channel)) == 1
+    assert claim(channel) == []
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_late_record_changes_nothing(hooked, receiver):
+    channel = hooked()
+    say(channel, "hi")
+    [mine] = claim(channel)
+    Delivery.objects.update(lease_expires_at=timezone.now())
+    [its] = claim(channel)
+
+    sent = courier._attempt(mine, deliveries.messages_of([mine])[mine.pk])
+    deliveries.record(channel=channel, sent=[sent])
+    assert states() == ["pending"]
+    deliveries.record(channel=channel, sent=[courier._attempt(its, deliveries.messages_of([its])[its.pk])])
+
+    assert states() == ["accepted"]
+    assert len({arrival.webhook_id for arrival in receiver.arrivals}) == 1
+    assert MessageStatus.objects.count() == 1
+
+
+def test_a_steady_failure_opens_the_circuit_and_a_success_closes_it(hooked, receiver):
+    channel = hooked(WEBHOOK_CIRCUIT_FAILURES=3, WEBHOOK_PROBE_INTERVAL=600.0)
+    receiver.reply = lambda arrival: 500
+    for number in range(10):
+        say(channel, "hi", client_id=f"client-{number}")
+    deliver(channel)
+    endpoint = WebhookEndpoint.objects.get()
+    assert endpoint.opened_at is not None
+    assert len(receiver.arrivals) == 3
+    make_due()
+    assert deliver(channel) is None
+    assert len(receiver.arrivals) == 3
+
+    WebhookEndpoint.objects.update(next_probe_at=timezone.now())
+    deliver(channel)
+    assert len(receiver.arrivals) == 4  # one probe
+
+    receiver.reply = lambda arrival: 200
+    make_due()
+    WebhookEndpoint.objects.update(next_probe_at=timezone.now())
+    deliver(channel)
+    assert states() == ["accepted"] * 10
+    endpoint.refresh_from_db()
+    assert (endpoint.opened_at, endpoint.consecutive_failures) == (None, 0)
+
+
+def test_a_message_that_is_written_while_its_array_is_claimed_is_not_lost(hooked, receiver):
+    channel = hooked()
+    told = threading.Event()
+    texts = [str(number) for number in range(60)]
+
+    def talk():
+        for text in texts:
+            say(channel, text)
+        told.set()
+
+    talking = beside(talk)
+    while not told.is_set():
+        deliver(channel)
+    talking.join()
+    deliver(channel)
+
+    assert receiver.answers == texts
+
+
+def test_a_slow_endpoint_gets_its_batch_recorded_in_parts(hooked, receiver, monkeypatch):
+    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.0)
+    channel = hooked()
+    for number in range(3):
+        say(channel, "hi", client_id=f"client-{number}")
+    courier._send_all(claim(channel))
+    assert sorted(states()) == ["accepted", "pending", "pending"]
+    deliver(channel)
+    assert states() == ["accepted"] * 3
+
+
+def test_the_sweep_nudges_channels_with_something_due(hooked, receiver, monkeypatch):
+    nudged = []
+    monkeypatch.setattr(tasks.deliver_webhooks, "apply_async", lambda args, **options: nudged.append(*args))
+    channel = hooked()
+    say(channel, "hi")
+    say(channel, "hi", client_id="bob")
+    tasks.sweep()
+    assert nudged == [channel.pk]
+    claim(channel)
+    tasks.sweep()
+    assert nudged == [channel.pk]
+    Delivery.objects.update(lease_expires_at=timezone.now())
+    assert selectors.channels_with_due_deliveries() == [channel.pk]
+
+
+def test_a_test_event_that_is_accepted_says_so(hooked, receiver):
+    courier.send_test(channel=hooked())
+    assert states() == ["accepted"]
+
+
+def test_a_test_event_is_sent_at_once_and_never_again(hooked, receiver):
+    channel = hooked()
+    receiver.reply = lambda arrival: 500
+
+    sent = courier.send_test(channel=channel)
+
+    assert sent.outcome.status == 500
+    assert receiver.items[0]["clientId"] == "test"
+    assert states() == ["failed"]
+    make_due()
+    assert deliver(channel) is None
+    assert len(receiver.arrivals) == 1
+
+
+def test_the_queries_of_a_batch_do_not_grow_with_it(hooked, receiver, django_assert_max_num_queries):
+    channel = hooked()
+    say(channel, "warm")
+    deliver(channel)
+    for number in range(deliveries.BATCH):
+        say(channel, "hi", client_id=f"client-{number}")
+    with django_assert_max_num_queries(30):
+        courier._send_all(claim(channel))
+    assert states() == ["accepted"] * (deliveries.BATCH + 1)
+
+
+def test_a_nudge_for_a_channel_that_was_deleted_does_nothing(hooked):
+    channel = hooked()
+    pk = channel.pk
+    channel.delete()
+    assert courier.deliver(channel_pk=pk, seconds=10) is None

@@ -1,0 +1,160 @@
+"""What was accepted equals what the webhook got, per client in order, however often workers are killed in between.
+
+``CHATAPI_LEDGER_SCALE=1`` makes it 5 000 requests of 300 clients; the default is less than an eighth of that.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+
+import httpx
+import pytest
+
+from django_chatapi.models import Delivery, Message
+from tests.faults.conftest import kill
+from tests.servers import printed, process, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SCALE = float(os.environ.get("CHATAPI_LEDGER_SCALE", "0.12"))
+REQUESTS, CLIENTS, KILLS = round(5_000 * SCALE), round(300 * SCALE), round(4 + 20 * SCALE)
+#: How long any of it may take, in seconds.
+PATIENCE = 120 + 600 * SCALE
+
+
+class Received:
+    """The questionIds that the webhook got."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._ids = set()
+
+    def __len__(self):
+        return len(self._ids)
+
+    def take(self, arrival):
+        with self._changed:
+            self._ids.update(item["questionId"] for item in arrival.items)
+            self._changed.notify_all()
+        return 200
+
+    def wait_for(self, question_id):
+        with self._changed:
+            assert self._changed.wait_for(lambda: question_id in self._ids, timeout=PATIENCE), question_id
+
+
+class Caller(threading.Thread):
+    """One client: sends a few requests one after the other, waits for the last answer, and so on."""
+
+    def __init__(self, http, address, received, name, count, chance):
+        super().__init__()
+        self.http, self.address, self.received, self.name = http, address, received, name
+        self.count, self.chance = count, chance
+        #: The questionIds of the accepted requests, in their order.
+        self.accepted = []
+
+    def run(self):
+        pause = 0
+        for number in range(self.count):
+            body = {"clientId": self.name, "query": f"{self.name} request {number}"}
+            response = self.http.post(self.address, json=body)
+            assert response.status_code == 200, response.text
+            self.accepted.append(response.json()["questionId"])
+            if number >= pause:
+                self.received.wait_for(self.accepted[-1])
+                pause = number + self.chance.randrange(1, 6)
+
+
+class Workers:
+    """Two workers, one of each pool. Who is killed is replaced."""
+
+    def __init__(self, site, stack):
+        self.site, self.stack = site, stack
+        self.running = {}
+        self.killed = Counter()
+        for pool in ("prefork", "threads"):
+            self.start(pool)
+        for worker in self.running.values():
+            wait_until(lambda: " ready." in printed(worker), 60, "the start")  # noqa: B023
+
+    def start(self, pool):
+        self.running[pool] = self.stack.enter_context(self.site.worker(pool, concurrency=3, beat=False))
+
+    def kill(self, chance):
+        """SIGKILL to the process that has sent last, or to a whole worker."""
+        pool = chance.choice(["child", "prefork", "threads"])
+        if pool == "child":
+            sender = self.site.gate.notes("attempts")[-1][1]
+            with contextlib.suppress(ProcessLookupError):
+                if sender != self.running["threads"].pid and os.getpgid(sender) == self.running["prefork"].pid:
+                    os.kill(sender, signal.SIGKILL)
+                    self.killed[pool] += 1
+                    return
+            pool = "threads"
+        kill(self.running[pool])
+        self.start(pool)
+        self.killed[pool] += 1
+
+
+def test_every_request_reaches_the_webhook_while_workers_are_killed(site, hook, make_sink, broker):
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    site.chatapi |= {"WEBHOOK_LEASE": 2.0, "BOT_RETRIES": 10}
+    site.more["CHATAPI_TEST_SWEEP"] = str(5 * SCALE)  # one task per client that waits: of many, not so often
+    receiver = make_sink()
+    hook(receiver, name="ledger")
+    received = Received()
+    receiver.reply = received.take
+    with contextlib.ExitStack() as stack:
+        address, _running = stack.enter_context(site.server("wsgi"))
+        beat = ["celery", "-A", "example_project", "beat", "--schedule", site.schedule()]
+        stack.enter_context(process(*beat, **site.environment()))
+        workers = Workers(site, stack)
+        http = stack.enter_context(httpx.Client(limits=httpx.Limits(max_connections=CLIENTS), timeout=PATIENCE))
+        shares = [REQUESTS // CLIENTS + (number < REQUESTS % CLIENTS) for number in range(CLIENTS)]
+        callers = [
+            Caller(http, f"{address}/async", received, f"client-{number}", share, random.Random(seed + number))
+            for number, share in enumerate(shares)
+        ]
+        began = time.monotonic()
+        for caller in callers:
+            caller.start()
+        for moment in sorted(chance.sample(range(1, REQUESTS * 9 // 10), KILLS)):
+            wait_until(lambda: len(received) >= moment, PATIENCE, f"the arrival of {moment} answers")  # noqa: B023
+            workers.kill(chance)
+        for caller in callers:
+            caller.join()
+        posted = time.monotonic() - began
+        wait_until(lambda: len(received) >= REQUESTS, PATIENCE, f"the arrival of all: {len(received)} so far")
+        pending = Delivery.objects.exclude(state="accepted")
+        wait_until(lambda: not pending.exists(), 60, "the record of the last delivery")
+        took = time.monotonic() - began
+
+    arrays = {}
+    for arrival in receiver.arrivals:
+        body = arrays.setdefault(arrival.webhook_id, arrival.body)
+        assert arrival.body == body
+    repeats = len(receiver.arrivals) - len(arrays)
+    print(
+        f"{REQUESTS} requests of {CLIENTS} clients: posted in {posted:.1f} s, delivered in {took:.1f} s; "
+        f"{workers.killed.total()} kills {dict(workers.killed)}; {len(arrays)} arrays, {repeats} repeats"
+    )
+    by_client = {caller.name: [] for caller in callers}
+    seen = set()
+    for arrival in receiver.arrivals:
+        if arrival.webhook_id not in seen:
+            seen.add(arrival.webhook_id)
+            for item in arrival.items:
+                by_client[item["clientId"]].append(item["questionId"])
+                assert item["data"]["answer"] == item["query"]
+    # Nothing lost, nothing twice under another webhook-id, nothing out of order.
+    assert by_client == {caller.name: caller.accepted for caller in callers}
+    assert sum(map(len, by_client.values())) == REQUESTS
+    assert Message.objects.filter(type="botResponse").count() == REQUESTS
+    assert not Message.objects.filter(type="botResponse").exclude(status="SENT").exists()
+    assert workers.killed.total() == KILLS
