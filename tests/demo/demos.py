@@ -57,6 +57,8 @@ class Demo:
             stdout=self._output,
             stderr=self._errors,
             start_new_session=True,
+            # Under nohup the demo would inherit that it is to outlive the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         self.children: list[psutil.Process] = []
 
