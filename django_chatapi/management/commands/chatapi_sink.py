@@ -50,8 +50,8 @@ class Command(BaseCommand):
         except (OSError, OverflowError) as error:
             where = f"{options['host']}:{options['port']}"
             raise CommandError(f"Cannot listen at {where}: {error}. Choose another --port or --host.") from error
-        # What ends a service ends this as quietly as Ctrl+C does, which a shell takes away from what it starts in the
-        # background. Signals reach the main thread alone.
+        # What ends a service ends this as quietly as Ctrl+C does, which a shell takes away from what it starts in
+        # the background. Signals reach the main thread alone.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.default_int_handler)
