@@ -85,6 +85,9 @@ class Defaults:
     #: Networks that webhooks may go to although they are not on the public internet, such as ``"10.0.0.0/8"``.
     WEBHOOK_ALLOWED_NETWORKS: list[str] | tuple[str, ...] = ()
 
+    #: How long an agent who said to be online counts as such after having last been seen.
+    AGENT_PRESENCE_TIMEOUT: float = 90.0
+
     #: How long the old token keeps working after a rotation, unless the person rotating says otherwise.
     TOKEN_ROTATION_GRACE: float = 24 * 3600.0
     #: Calls per channel and network address, for example ``"600/min"`` (Django REST framework's notation,

@@ -35,8 +35,13 @@ class Route(models.TextChoices):
     LATE = "late", _("late")
     #: A request sent with ``POST {token}/async``, and its answer.
     ASYNC = "async", _("asynchronous")
-    #: Nobody asked: an agent's reply, or a message that the bot sends on its own.
+    #: Nobody asked: an agent's reply, or a message that the bot sends on its own; and an event that this package
+    #: puts to the bot, with its answer.
     PUSH = "push", _("pushed")
+
+
+#: The routes of requests that workers answer, each client's in their order.
+QUEUED_ROUTES = (Route.ASYNC, Route.PUSH)
 
 
 class Status(models.TextChoices):
@@ -60,6 +65,7 @@ class AnswerState(models.TextChoices):
     ANSWERED = "answered", _("answered")  # the bot is done
     FAILED = "failed", _("failed")  # the bot failed before it said anything
     INTERRUPTED = "interrupted", _("interrupted")  # it failed, or its process died, half-way
+    HANDED_OVER = "handed_over", _("for an agent")  # the client was with the agents: the bot has no say
 
 
 #: Requests that somebody is, or should be, working on.
@@ -74,3 +80,48 @@ class DeliveryState(models.TextChoices):
     PENDING = "pending", _("pending")  # not accepted yet; it is tried, or waits for its turn
     ACCEPTED = "accepted", _("accepted")  # the endpoint answered 2xx
     FAILED = "failed", _("failed")  # given up: kept, and can be resent by hand
+
+
+#: Longest line that lists show of a message, in characters.
+PREVIEW_LENGTH = 200
+#: Events that the bot is told of (contract, section 11).
+LIVECHAT_FINISHED = "livechatFinished"
+NO_OPERATORS_ONLINE = "noLivechatOperatorsOnline"
+
+
+class DialogState(models.TextChoices):
+    """Where a client is who is not with the bot (contract, section 11)."""
+
+    WAITING = "waiting", _("waiting")  # for an agent
+    OPEN = "open", _("open")  # one agent has it
+    CLOSED = "closed", _("closed")  # the client is with the bot again
+
+
+class DialogChangeKind(models.TextChoices):
+    """What happens to a dialog. The values of the first two are types of events."""
+
+    JOINED = "agentJoined", _("agent joined")  # took it, or got it
+    LEFT = "agentLeft", _("agent left")  # closed it, or gave it away
+    HANDED_OVER = "handedOver", _("handed over")  # by the bot
+    TRANSFERRED = "transferred", _("transferred")  # by an agent, to another one or to a group
+    CLOSED = "closed", _("closed")
+
+
+class PresenceState(models.TextChoices):
+    """Whether an agent is there."""
+
+    ONLINE = "online", _("online")  # takes clients
+    AWAY = "away", _("away")  # is there, and takes none
+    OFFLINE = "offline", _("offline")  # was not seen for a while
+
+
+#: The types of events that a caller gets who names none (contract, section 6), and all that one can ask for.
+DEFAULT_EVENT_TYPES = frozenset({*MessageType.values, "state"})
+AGENT_TYPING = "agentTyping"
+EVENT_TYPES: tuple[str, ...] = (
+    *MessageType.values,
+    "state",
+    DialogChangeKind.JOINED.value,
+    DialogChangeKind.LEFT.value,
+    AGENT_TYPING,
+)

@@ -5,12 +5,19 @@
     ChatAPIError
     ├── InvalidRequest             400  invalid_request
     ├── InvalidClientSignature     401  invalid_client_signature
+    ├── NotAuthenticated           401  not_authenticated
     ├── ChannelDisabled            403  channel_disabled
     ├── OriginNotAllowed           403  origin_not_allowed
+    ├── PermissionDenied           403  permission_denied
     ├── ChannelNotFound            404  channel_not_found
+    ├── ClientNotFound             404  client_not_found
+    ├── DialogNotFound             404  dialog_not_found
     ├── MessageNotFound            404  message_not_found
     ├── StateNotFound              404  state_not_found
+    ├── AlreadyTaken               409  already_taken
+    ├── DialogClosed               409  dialog_closed
     ├── IdempotencyConflict        409  idempotency_conflict
+    ├── NotYourDialog              409  not_your_dialog
     ├── PayloadTooLarge            413  payload_too_large
     ├── TextInputDisabled          422  text_input_disabled
     ├── BotFailed                  502  bot_failed
@@ -57,6 +64,14 @@ class InvalidClientSignature(ChatAPIError):
     )
 
 
+class NotAuthenticated(ChatAPIError):
+    """At the agents' API, as the ones below: callers of a channel do not log in."""
+
+    status = 401
+    code = "not_authenticated"
+    message = _("Log in first: agents are users of this site.")
+
+
 class ChannelDisabled(ChatAPIError):
     status = 403
     code = "channel_disabled"
@@ -69,10 +84,28 @@ class OriginNotAllowed(ChatAPIError):
     message = _("Pages of this origin may not call this channel; add it to the channel's allowed origins.")
 
 
+class PermissionDenied(ChatAPIError):
+    status = 403
+    code = "permission_denied"
+    message = _("You may not do this; answering clients takes the permission django_chatapi.answer_client.")
+
+
 class ChannelNotFound(ChatAPIError):
     status = 404
     code = "channel_not_found"
     message = _("There is no channel with this token; check the token.")
+
+
+class ClientNotFound(ChatAPIError):
+    status = 404
+    code = "client_not_found"
+    message = _("There is no such client on the channels that you belong to.")
+
+
+class DialogNotFound(ChatAPIError):
+    status = 404
+    code = "dialog_not_found"
+    message = _("There is no such dialog on the channels and in the groups that you belong to.")
 
 
 class MessageNotFound(ChatAPIError):
@@ -87,10 +120,38 @@ class StateNotFound(ChatAPIError):
     message = _("No state was saved for this client; save one with POST to this path.")
 
 
+class _NamesAgent:
+    """Another agent has the client; ``args`` says who: ``{"agent": username, "agentName": full name}``."""
+
+    def __init__(self, agent: Any) -> None:
+        details = None
+        if agent is not None:
+            details = {"agent": agent.get_username(), "agentName": agent.get_full_name() or agent.get_username()}
+        super().__init__(None, details)  # type: ignore[call-arg]
+
+
+class AlreadyTaken(_NamesAgent, ChatAPIError):
+    status = 409
+    code = "already_taken"
+    message = _("Another agent has taken this client; args says who.")
+
+
+class DialogClosed(ChatAPIError):
+    status = 409
+    code = "dialog_closed"
+    message = _("This dialog is closed and the client is with the bot; take the client to begin a new one.")
+
+
 class IdempotencyConflict(ChatAPIError):
     status = 409
     code = "idempotency_conflict"
     message = _("This Idempotency-Key was used with another body; use a new key for a new request.")
+
+
+class NotYourDialog(_NamesAgent, ChatAPIError):
+    status = 409
+    code = "not_your_dialog"
+    message = _("You do not have this client; take it first, or have its agent, named in args, transfer it.")
 
 
 class PayloadTooLarge(ChatAPIError):

@@ -9,18 +9,33 @@ from uuid import UUID
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from .constants import OPEN_ANSWER_STATES, UNREAD_STATUSES, DeliveryState, MessageType, Route
+from .constants import (
+    AGENT_TYPING,
+    DEFAULT_EVENT_TYPES,
+    OPEN_ANSWER_STATES,
+    QUEUED_ROUTES,
+    UNREAD_STATUSES,
+    DeliveryState,
+    DialogChangeKind,
+    DialogState,
+    MessageType,
+    Route,
+)
 from .models import (
     Channel,
     Client,
     ClientState,
     Delivery,
     DeliveryAttempt,
+    Dialog,
+    DialogChange,
     Message,
     WebhookEndpoint,
     rows,
 )
 
+#: How long an agent who typed counts as typing, in seconds.
+TYPING_LASTS = 10
 #: Messages read in one query while a history is streamed: memory stays flat, nothing is held while the reader
 #: is slow.
 STREAM_PAGE = 500
@@ -113,6 +128,10 @@ def state_of(client: Client) -> ClientState | None:
     return ClientState.objects.filter(client=client).first()
 
 
+#: A message; the state that was saved; an agent who came or went; a dialog whose agent types.
+Entry = Message | ClientState | DialogChange | Dialog
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which of a client's events a connection wants (contract, section 6)."""
@@ -122,13 +141,18 @@ class EventFilter:
     #: With a connection: keep just its events, instead of leaving out what it has seen in its own responses.
     only: bool = False
     since: dt.datetime | None = None
+    #: Just these types, of ``constants.EVENT_TYPES``; None is the default set.
+    types: frozenset[str] | None = None
+
+    def wants(self, type: str) -> bool:
+        return type in (DEFAULT_EVENT_TYPES if self.types is None else self.types)
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
     """A stretch of a client's events, oldest first; ``upto`` is the sequence number behind which to go on."""
 
-    entries: list[Message | ClientState]
+    entries: list[Entry]
     upto: int
     has_more: bool = False
 
@@ -160,11 +184,45 @@ def events_after(client_pk: int, after: int, wanted: EventFilter, limit: int) ->
     if not wanted.everything:
         messages = messages.filter(route__in=(Route.LATE, Route.PUSH)).exclude(type=MessageType.REQUEST)
         states = states.none()
-    entries: list[Message | ClientState] = [*messages.order_by("sequence")[: limit + 1], *states]
-    entries.sort(key=lambda entry: entry.sequence)
+    entries: list[Entry]
+    if wanted.types is None:
+        entries = [*messages.order_by("sequence")[: limit + 1], *states]
+    else:
+        of_types = messages.filter(type__in=wanted.types)
+        entries = [
+            *of_types.order_by("sequence")[: limit + 1],
+            *(states if wanted.wants("state") else ()),
+            *_events_of_agents(client_pk, after, last, wanted, limit),
+        ]
+    entries.sort(key=place)
     if len(entries) > limit:
-        return Feed(entries[:limit], entries[limit - 1].sequence, has_more=True)
+        return Feed(entries[:limit], place(entries[limit - 1]), has_more=True)
     return Feed(entries, last)
+
+
+def place(entry: Entry) -> int:
+    """The sequence number of an event."""
+    return entry.typing_sequence if isinstance(entry, Dialog) else entry.sequence
+
+
+def _events_of_agents(
+    client_pk: int, after: int, last: int, wanted: EventFilter, limit: int
+) -> list[DialogChange | Dialog]:
+    kinds = [kind for kind in (DialogChangeKind.JOINED, DialogChangeKind.LEFT) if wanted.wants(kind)]
+    found: list[DialogChange | Dialog] = []
+    if kinds:
+        changes = DialogChange.objects.filter(
+            client=client_pk, sequence__gt=after, sequence__lte=last, kind__in=kinds
+        )
+        if wanted.since is not None:
+            changes = changes.filter(created_at__gte=wanted.since)
+        found += changes.order_by("sequence")[: limit + 1]
+    if wanted.wants(AGENT_TYPING):
+        # That somebody typed a while ago is no news.
+        fresh = timezone.now() - dt.timedelta(seconds=TYPING_LASTS)
+        typing = Dialog.objects.filter(client=client_pk, state=DialogState.OPEN, typing_at__gte=fresh)
+        found += typing.filter(typing_sequence__gt=after, typing_sequence__lte=last).select_related("agent")
+    return found
 
 
 def sequence_before(client: Client, since: dt.datetime) -> int:
@@ -182,15 +240,19 @@ def last_sequences(client_pks: Sequence[int]) -> dict[int, int]:
 
 def left_requests(limit: int = 100) -> list[Any]:
     """Primary keys of synchronous requests that nobody works on any more, oldest claim first."""
-    left = _unclaimed_requests().exclude(route=Route.ASYNC)
+    left = _unclaimed_requests().exclude(route__in=QUEUED_ROUTES)
     return list(left.order_by("lease_expires_at").values_list("pk", flat=True)[:limit])
 
 
 def clients_with_due_requests(limit: int = 1_000) -> list[Any]:
-    """Primary keys of clients whose next asynchronous request nobody works on, longest waiting first."""
-    queued = Message.objects.filter(client=OuterRef("client"), route=Route.ASYNC, lease_expires_at__isnull=False)
+    """Primary keys of clients whose next queued request nobody works on, longest waiting first."""
+    queued = Message.objects.filter(
+        client=OuterRef("client"), route__in=QUEUED_ROUTES, lease_expires_at__isnull=False
+    )
     first = queued.order_by("sequence").values("pk")[:1]
-    next_ones = _unclaimed_requests().filter(pk=Subquery(first), route=Route.ASYNC).order_by("lease_expires_at")
+    next_ones = (
+        _unclaimed_requests().filter(pk=Subquery(first), route__in=QUEUED_ROUTES).order_by("lease_expires_at")
+    )
     return list(next_ones.values_list("client", flat=True)[:limit])
 
 

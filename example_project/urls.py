@@ -9,6 +9,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="swagger-ui")),
     path("admin/", admin.site.urls),
     path("chatapi/", include("django_chatapi.urls")),
+    path("chatapi-agents/", include("django_chatapi.agents.urls")),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="swagger-ui"),
 ]

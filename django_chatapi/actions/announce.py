@@ -20,10 +20,14 @@ def announce_on_commit(client: Client, message: Message | None = None) -> None:
     Call it after :func:`~django_chatapi.actions.turns.take_turn`, with the message unless it is a state that was
     saved.
     """
-    written_to = router.db_for_write(Client)
-    transaction.on_commit(partial(announce_news, client.pk, client.last_sequence), using=written_to)
+    announce_news_on_commit(client.pk, client.last_sequence)
     if message is not None:
         send_on_commit(message_published, sender=Message, message=message)
+
+
+def announce_news_on_commit(client_pk: int, sequence: int) -> None:
+    """Once the transaction is committed, tell that something of this client changed up to a sequence number."""
+    transaction.on_commit(partial(announce_news, client_pk, sequence), using=router.db_for_write(Client))
 
 
 def send_on_commit(signal: Signal, *, sender: Any, **arguments: Any) -> None:

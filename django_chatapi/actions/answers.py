@@ -7,10 +7,12 @@ from typing import Any
 from django.db import router, transaction
 
 from ..bots.base import Answer
-from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route, Status
+from ..constants import OPEN_ANSWER_STATES, QUEUED_ROUTES, AnswerState, MessageType, Route, Status
 from ..exceptions import BotFailed
 from ..models import Client, Message, rows
-from ..wire.envelope import answer_data, button_texts, failure_data, join_data
+from ..wire.envelope import answer_data, button_texts, failure_data, handed_over_data, join_data
+from ..wire.switch import find_switch
+from . import dialogs
 from .announce import announce_on_commit
 from .deliveries import mark_for_webhook
 from .turns import take_turn
@@ -31,6 +33,10 @@ def publish(
         state: what becomes of the request; ``PARTIAL`` when the bot goes on.
         failure: with ``INTERRUPTED``, why.
 
+    Returns:
+        The message. If an agent has the client by now, nothing is written and the request is closed as
+        ``HANDED_OVER``: the bot never talks over an agent. What is returned then says so to the caller.
+
     Raises:
         ClaimLost
     """
@@ -40,15 +46,18 @@ def publish(
     return _store(request=request, data=data, route=route, state=state, failure=failure)
 
 
-def fail(*, request: Message, failure: str) -> Message:
+def fail(*, request: Message, failure: str) -> None:
     """Close a request as failed, and say so: an answer without replies and with ``data.error``.
 
-    For callers who are gone by now and would wait for an answer for ever.
+    For callers who are gone by now and would wait for an answer for ever. Of what this package asked, nobody does.
 
     Raises:
         ClaimLost
     """
-    return _store(
+    if request.route == Route.PUSH:
+        close(request=request, state=AnswerState.FAILED, failure=failure)
+        return
+    _store(
         request=request,
         data=failure_data(BotFailed.code),
         route=late_route(request),
@@ -59,7 +68,21 @@ def fail(*, request: Message, failure: str) -> Message:
 
 def late_route(request: Message) -> Route:
     """The way of an answer that no response carries."""
-    return Route.ASYNC if request.route == Route.ASYNC else Route.LATE
+    return Route(request.route) if request.route in QUEUED_ROUTES else Route.LATE
+
+
+def handed_over(request: Message) -> Message:
+    """What the caller gets instead of an answer whose client is with the agents. It is nowhere stored."""
+    return Message(
+        client=request.client,
+        created_at=request.created_at,
+        type=MessageType.BOT_RESPONSE,
+        question_id=request.question_id,
+        connection_id=request.connection_id,
+        query=request.query,
+        event_name=request.event_name,
+        data=handed_over_data(),
+    )
 
 
 def close(*, request: Message, state: AnswerState, failure: str = "") -> None:
@@ -80,6 +103,10 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
     with transaction.atomic(using=router.db_for_write(Message)):
         _move(request, state, failure)
         moment = take_turn(client, end_session)
+        if client.dialog_id is not None:
+            _move(request, AnswerState.HANDED_OVER, "", claimed=False)
+            request.answer_state = AnswerState.HANDED_OVER
+            return handed_over(request)
         message = Message(
             client=client,
             sequence=client.last_sequence,
@@ -99,15 +126,18 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
         if route != Route.RESPONSE:
             mark_for_webhook(client=client)
         announce_on_commit(client, message)
+        if (switch := find_switch(data["replies"])) is not None:
+            dialogs.hand_over(request=request, switch=switch)
     request.answer_state = state
     return message
 
 
-def _move(request: Message, state: AnswerState, failure: str) -> None:
+def _move(request: Message, state: AnswerState, failure: str, *, claimed: bool = True) -> None:
     columns: dict[str, Any] = {"answer_state": state, "failure": failure}
     if state not in OPEN_ANSWER_STATES:
         columns |= {"lease_holder": None, "lease_expires_at": None}
-    if not rows.update(Message, {"id": request.pk, "lease_holder": request.lease_holder}, columns):
+    held = {"lease_holder": request.lease_holder} if claimed else {}
+    if not rows.update(Message, {"id": request.pk, **held}, columns):
         raise ClaimLost
 
 

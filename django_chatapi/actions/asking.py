@@ -232,8 +232,8 @@ def _late_ways(request: Message) -> tuple[_Emit, _Emit]:
 
 def _finish(request: Message, failure: BotFailed | None) -> None:
     """Close a request whose answers, if any, were published as they came."""
-    if request.answer_state == AnswerState.ANSWERED:
-        return  # with its last step
+    if request.answer_state in (AnswerState.ANSWERED, AnswerState.HANDED_OVER):
+        return  # with its last step, or because an agent has the client
     said_something = request.answer_state == AnswerState.PARTIAL
     try:
         if failure:
@@ -242,7 +242,7 @@ def _finish(request: Message, failure: BotFailed | None) -> None:
                 answers.close(request=request, state=AnswerState.INTERRUPTED, failure=failure.reason)
             else:
                 answers.fail(request=request, failure=failure.reason)
-        elif said_something:
+        elif said_something or request.route == Route.PUSH:  # nobody waits for it, or for nothing
             answers.close(request=request, state=AnswerState.ANSWERED)
         else:
             route = answers.late_route(request)

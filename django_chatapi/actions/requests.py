@@ -13,13 +13,13 @@ from django.utils import timezone
 
 from .. import selectors
 from ..conf import chatapi_settings
-from ..constants import OPEN_ANSWER_STATES, AnswerState, MessageType, Route
+from ..constants import OPEN_ANSWER_STATES, QUEUED_ROUTES, AnswerState, MessageType, Route
 from ..exceptions import IdempotencyConflict, TextInputDisabled
 from ..identifiers import make_question_id
 from ..models import Channel, Client, Connection, Message, rows
 from ..signals import requests_due
 from ..wire.envelope import button_texts
-from . import answers
+from . import answers, dialogs
 from .announce import announce_on_commit, send_on_commit
 from .turns import client_for, take_turn
 
@@ -53,6 +53,9 @@ def accept(
 ) -> Accepted:
     """Store a request, in its client's order, and claim it for this caller to put to the bot.
 
+    Of a client who is with the agents it is for them: its ``answer_state`` is ``HANDED_OVER``, and nobody asks the
+    bot (contract, section 11).
+
     Args:
         route: ``ASYNC`` leaves it for a worker to claim, after this client's earlier ones.
         raw_request: the body as it was sent, with the keys that the contract does not know.
@@ -73,13 +76,17 @@ def accept(
 
             def begin_session(client: Client, now: dt.datetime) -> dict[str, Any]:
                 nonlocal new_session
+                if client.dialog_id is not None:
+                    new_session = False  # sessions are the bot's
+                    return {}
                 new_session = not client.session_open or _was_silent(client, now)
                 return {"session_number": client.session_number + 1, "session_open": True} if new_session else {}
 
             moment = take_turn(client, begin_session)
             if idempotency_key is not None:
                 _refuse_repetition(client, idempotency_key, digest, moment)
-            if channel.disable_text_with_buttons and query is not None:
+            with_agents = client.dialog_id is not None
+            if channel.disable_text_with_buttons and query is not None and not with_agents:
                 _refuse_free_text(client, query)
             if connection_id is not None:
                 _remember_connection(client, connection_id)
@@ -98,12 +105,15 @@ def accept(
                 new_session=new_session,
                 idempotency_key=idempotency_key,
                 body_digest=digest,
-                answer_state=AnswerState.PENDING,
-                **(_unclaimed() if route == Route.ASYNC else _claim(ask_count=1)),
+                **(
+                    _for_agents() if with_agents else _unclaimed() if route == Route.ASYNC else _claim(ask_count=1)
+                ),
             )
             rows.insert(request)
             announce_on_commit(client, request)
-            if route == Route.ASYNC:
+            if with_agents:
+                dialogs.hear(request=request)
+            elif route == Route.ASYNC:
                 send_on_commit(requests_due, sender=Message, client_pk=client.pk)
     except _Repeated as repeated:
         return Accepted(repeated.first, repeated=True)
@@ -111,13 +121,13 @@ def accept(
 
 
 def claim_next(*, client_pk: int) -> Message | None:
-    """Claim the next of a client's asynchronous requests, to put it to the bot.
+    """Claim the next of a client's requests that workers answer, to put it to the bot.
 
     They are answered in the order in which they were accepted: while the first one is worked on, or waits to be
     asked again after the bot failed, there is no next one.
     """
     while True:
-        queued = Message.objects.filter(client=client_pk, route=Route.ASYNC, lease_expires_at__isnull=False)
+        queued = Message.objects.filter(client=client_pk, route__in=QUEUED_ROUTES, lease_expires_at__isnull=False)
         first = queued.order_by("sequence").only("pk", "lease_expires_at").first()
         if first is None or first.lease_expires_at is None or first.lease_expires_at > timezone.now():
             return None
@@ -141,7 +151,9 @@ def claim_left(*, pk: Any) -> Message | None:
     request = left.select_related("client__channel").first()
     if request is None:
         return None
-    if request.answer_state == AnswerState.PARTIAL:
+    if request.client.dialog_id is not None:
+        changes = _closed(AnswerState.HANDED_OVER, "")
+    elif request.answer_state == AnswerState.PARTIAL:
         changes = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
     elif request.ask_count > chatapi_settings.BOT_RETRIES:
         with contextlib.suppress(answers.ClaimLost):
@@ -187,11 +199,16 @@ def renew_claims(*, holders: list[uuid.UUID]) -> None:
 
 
 def _claim(*, ask_count: int) -> dict[str, Any]:
-    return {"lease_holder": uuid.uuid4(), "lease_expires_at": _lease_end(), "ask_count": ask_count}
+    claim = {"lease_holder": uuid.uuid4(), "lease_expires_at": _lease_end(), "ask_count": ask_count}
+    return {"answer_state": AnswerState.PENDING, **claim}
 
 
 def _unclaimed() -> dict[str, Any]:
-    return {"lease_expires_at": timezone.now(), "ask_count": 0}
+    return {"answer_state": AnswerState.PENDING, "lease_expires_at": timezone.now()}
+
+
+def _for_agents() -> dict[str, Any]:
+    return {"answer_state": AnswerState.HANDED_OVER}
 
 
 def _closed(state: AnswerState, failure: str) -> dict[str, Any]:

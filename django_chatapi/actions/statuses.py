@@ -12,6 +12,7 @@ from django.utils import timezone
 from .. import selectors
 from ..constants import MessageType, Status
 from ..models import Client, Message, MessageStatus, rows
+from .announce import announce_news_on_commit, announce_on_commit
 
 #: So many messages are marked one by one, with prepared statements; more of them together.
 _FEW = 3
@@ -47,6 +48,8 @@ def update(*, client: Client, receipts: Sequence[Receipt]) -> dict[UUID, Status]
             if (change := _apply(message, receipt.status, receipt.timestamp, now))
         ]
         _record(changes)
+        if client.dialog_id is not None:
+            announce_on_commit(client)
     return {question_id: Status(str(messages[-1].status)) for question_id, messages in found.items()}
 
 
@@ -72,6 +75,8 @@ def update_up_to(
             if len(chunk) < _CHUNK:
                 break
             above = chunk[-1].sequence
+        if client.dialog_id is not None:
+            announce_on_commit(client)
         last.refresh_from_db(fields=["status"])
         return Status(str(last.status))
 
@@ -83,6 +88,9 @@ def mark_sent(*, messages: Sequence[Message]) -> None:
         return
     with transaction.atomic(using=router.db_for_write(Message), savepoint=False):
         now = timezone.now()
+        for message in messages:
+            if message.type == MessageType.HUMAN_RESPONSE:  # an agent may be looking at it
+                announce_news_on_commit(message.client_id, message.sequence)
         if len(waiting) <= _FEW:
             for pk in waiting:
                 before = {"id": pk, "status": Status.NOT_SENT}

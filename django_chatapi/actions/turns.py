@@ -9,7 +9,7 @@ from django.utils import timezone
 from .. import selectors
 from ..models import Channel, Client, rows
 
-_TURN_COLUMNS = ["last_sequence", "last_activity_at", "session_number", "session_open"]
+_TURN_COLUMNS = ["last_sequence", "last_activity_at", "session_number", "session_open", "dialog"]
 
 
 def client_for(*, channel: Channel, client_id: str) -> Client:

@@ -78,8 +78,7 @@ class DeliveryAdmin(RecordAdmin):
         "state_and_failure",
         "attempts",
         "items",
-        "created",
-        "due_or_closed",
+        "times",
     ]
     list_select_related = ["channel", "client"]
     list_filter = ["state", ("created_at", CreatedFilter), "channel"]
@@ -185,9 +184,11 @@ class DeliveryAdmin(RecordAdmin):
     def closed(self, delivery: Delivery) -> str:
         return to_the_second(delivery.closed_at)
 
-    @admin.display(description=gettext_lazy("next / closed"))
-    def due_or_closed(self, delivery: Delivery) -> str:
-        return to_the_second(delivery.next_attempt_at or delivery.closed_at)
+    @admin.display(description=gettext_lazy("created, next / closed"))
+    def times(self, delivery: Delivery) -> SafeString:
+        # In one column as well.
+        then = to_the_second(delivery.next_attempt_at or delivery.closed_at)
+        return format_html('{}<div class="chatapi-quiet">{}</div>', self.created(delivery), then)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str

@@ -17,10 +17,12 @@ from ..exceptions import (
     ChannelNotFound,
     ChatAPIError,
     InvalidRequest,
+    NotAuthenticated,
     PayloadTooLarge,
     ServiceUnavailable,
     TooManyPolls,
 )
+from ..exceptions import PermissionDenied as ChatPermissionDenied
 from ..logs import mask_tokens
 
 logger = logging.getLogger("django_chatapi.api")
@@ -66,6 +68,8 @@ _TRANSLATED: list[tuple[type[Exception], type[ChatAPIError]]] = [
     (RequestDataTooBig, PayloadTooLarge),
     (SuspiciousOperation, InvalidRequest),
     (PermissionDenied, ChannelNotFound),
+    (drf.NotAuthenticated, NotAuthenticated),
+    (drf.AuthenticationFailed, NotAuthenticated),
     (drf.NotFound, NotFound),
     (drf.MethodNotAllowed, MethodNotAllowed),
     (drf.NotAcceptable, NotAcceptable),
@@ -85,6 +89,9 @@ def as_chatapi_error(error: Exception) -> ChatAPIError:
         return InvalidRequest(
             details=dict(error.detail) if isinstance(error.detail, dict) else {"body": error.detail}
         )
+    if isinstance(error, drf.PermissionDenied):
+        # With the reason, which may be a missing CSRF token.
+        return ChatPermissionDenied(details={"reason": str(error.detail)})
     if isinstance(error, drf.ParseError):
         return InvalidRequest(details={"body": [str(error.detail)]})
     for theirs, ours in _TRANSLATED:

@@ -63,7 +63,10 @@ class Poll:
 
     def stream_text(self, feed: Feed) -> str:
         """The same events for an event stream."""
-        parts = [stream_text(entry, token=self.token, client_id=self.client_id) for entry in feed.entries]
+        parts = [
+            stream_text(entry, place=selectors.place(entry), token=self.token, client_id=self.client_id)
+            for entry in feed.entries
+        ]
         return "".join(parts)
 
     def written(self, feed: Feed) -> None:
@@ -105,6 +108,7 @@ def open_poll(*, channel: Channel, token: str, valid: dict[str, Any]) -> Poll:
         connection_id=connection_id,
         only=chatapi_settings.CID_FILTER == "only",
         since=since if since is not None and since > timezone.now() else None,
+        types=frozenset(types) if (types := valid.get("types")) else None,
     )
     timeout = valid.get("timeout")
     if timeout is None:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from .. import selectors
-from ..actions import asking, requests
+from ..actions import answers, asking, requests
 from ..conf import chatapi_settings
 from ..constants import MAX_NAME_LENGTH, AnswerState, Route
 from ..exceptions import BotFailed, BotTimeout
@@ -32,7 +32,7 @@ class RequestViewSet(ChannelViewSet):
     @schema.send
     def send(self, request: Request, token: str) -> Response:
         raw = cast("dict[str, Any]", request.data)  # what JSONObjectParser gives
-        return self._answer(request, raw, raw, idempotency_key=self._idempotency_key(request))
+        return self._answer(request, raw, raw, idempotency_key=idempotency_key(request))
 
     @schema.send_by_query
     def send_by_query(self, request: Request, token: str) -> Response:
@@ -42,7 +42,7 @@ class RequestViewSet(ChannelViewSet):
     @schema.send_async
     def send_async(self, request: Request, token: str) -> Response:
         raw = cast("dict[str, Any]", request.data)
-        key = self._idempotency_key(request)
+        key = idempotency_key(request)
         accepted = self._accept(request, raw, raw, idempotency_key=key, route=Route.ASYNC)
         return Response({"questionId": str(accepted.request.question_id)})
 
@@ -55,7 +55,12 @@ class RequestViewSet(ChannelViewSet):
     ) -> Response:
         accepted = self._accept(request, raw, known, idempotency_key=idempotency_key, route=Route.RESPONSE)
         found = accepted.request
-        answer = _answer_of_first(found) if accepted.repeated else asking.ask(request=found)
+        if accepted.repeated:
+            answer = _answer_of_first(found)
+        elif found.answer_state == AnswerState.HANDED_OVER:
+            answer = answers.handed_over(found)
+        else:
+            answer = asking.ask(request=found)
         return Response(envelope(answer, token=self.token, client_id=found.client.client_id))
 
     def _accept(
@@ -73,11 +78,17 @@ class RequestViewSet(ChannelViewSet):
             channel=self.channel, raw_request=raw, idempotency_key=idempotency_key, route=route, **valid
         )
 
-    def _idempotency_key(self, request: Request) -> str | None:
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not (1 <= len(key) <= MAX_NAME_LENGTH and key.isprintable()):
-            raise ValidationError({"Idempotency-Key": [_("Send 1 to 255 printable characters.")]})
-        return key
+
+def idempotency_key(request: Request) -> str | None:
+    """The header of a repeatable POST (contract, section 4).
+
+    Raises:
+        ValidationError: of Django REST framework; becomes ``invalid_request``.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (1 <= len(key) <= MAX_NAME_LENGTH and key.isprintable()):
+        raise ValidationError({"Idempotency-Key": [_("Send 1 to 255 printable characters.")]})
+    return key
 
 
 def _answer_of_first(request: Message) -> Message:
@@ -99,6 +110,8 @@ def _answer_of_first(request: Message) -> Message:
             answer.data = join_data([part.data for part in found])
             answer.block_form = any(part.block_form for part in found)
             return answer
+        if request.answer_state == AnswerState.HANDED_OVER:
+            return answers.handed_over(request)
         if time.monotonic() > deadline:
             raise BotTimeout(details=details)
         close_old_connections()  # none is held while waiting, where none is kept between requests

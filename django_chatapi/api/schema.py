@@ -1,6 +1,6 @@
 """The OpenAPI document of the API (drf-spectacular)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
@@ -68,13 +68,13 @@ def _errors(*specific: type[ChatAPIError], body: bool = False) -> dict[int, Any]
         ChatAPIError,
         ServiceUnavailable,
     ]
+    return errors_of([*common, *specific, *([PayloadTooLarge, UnsupportedMediaType] if body else [])])
+
+
+def errors_of(listed: Sequence[type[ChatAPIError]]) -> dict[int, Any]:
+    """What is said of these errors, by their status."""
     by_status: dict[int, list[type[ChatAPIError]]] = {}
-    all_errors: list[type[ChatAPIError]] = [
-        *common,
-        *specific,
-        *([PayloadTooLarge, UnsupportedMediaType] if body else []),
-    ]
-    for error in all_errors:
+    for error in listed:
         by_status.setdefault(error.status, []).append(error)
     return {
         status: OpenApiResponse(

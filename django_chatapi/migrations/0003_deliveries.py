@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='message',
-            index=models.Index(condition=models.Q(('lease_expires_at__isnull', False), ('route', 'async')), fields=['client', 'sequence'], name='chatapi_message_queue'),
+            index=models.Index(condition=models.Q(('lease_expires_at__isnull', False), ('route__in', ('async', 'push'))), fields=['client', 'sequence'], name='chatapi_message_queue'),
         ),
         migrations.AddField(
             model_name='delivery',

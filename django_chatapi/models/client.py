@@ -1,6 +1,7 @@
 """The end user, and the pages, tabs and devices they have open."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ..constants import MAX_NAME_LENGTH
@@ -13,7 +14,7 @@ class Client(models.Model):
 
     This row is the lock under which a client's sequence numbers and times are given out (see
     ``actions.turns``). None of the columns that change with every message is indexed: PostgreSQL then updates
-    the row in place.
+    the row in place. ``dialog`` says who answers: an agent or, without one, the bot.
     """
 
     channel = models.ForeignKey(
@@ -27,11 +28,28 @@ class Client(models.Model):
         _("session"), default=0, editable=False, help_text=_("How many sessions were started.")
     )
     session_open = models.BooleanField(_("in a session"), default=False, editable=False)
+    # None: the client is with the bot. Without a constraint: the dialog refers to its client, and the rows of both
+    # go together.
+    dialog = models.ForeignKey(
+        "Dialog",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        editable=False,
+        verbose_name=_("dialog"),
+    )
 
     class Meta:
         verbose_name = _("client")
         verbose_name_plural = _("clients")
+        permissions = [("answer_client", _("Can answer clients"))]
         constraints = [models.UniqueConstraint(fields=["channel", "client_id"], name="chatapi_client_unique")]
+        indexes = [
+            models.Index(fields=["dialog"], condition=Q(dialog__isnull=False), name="chatapi_client_dialog")
+        ]
 
     def __str__(self) -> str:
         return str(self.client_id)

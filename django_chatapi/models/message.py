@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..constants import (
     MAX_NAME_LENGTH,
+    QUEUED_ROUTES,
     UNREAD_STATUSES,
     WRONG_ANSWER_STATES,
     AnswerState,
@@ -45,6 +46,11 @@ class Message(models.Model):
     status = models.CharField(_("status"), max_length=9, choices=Status.choices, null=True)  # noqa: DJ001
     status_changed_at = models.DateTimeField(_("status changed"), null=True)
 
+    #: As text, so that it outlives the user.
+    agent_name = models.CharField(  # noqa: DJ001
+        _("agent"), max_length=MAX_NAME_LENGTH, null=True, help_text=_("The username of who wrote an agent reply.")
+    )
+
     # Requests
     raw_request = JSONTextField(_("request as sent"), null=True)
     new_session = models.BooleanField(_("starts a session"), default=False)
@@ -78,10 +84,10 @@ class Message(models.Model):
                 condition=Q(lease_expires_at__isnull=False),
                 name="chatapi_message_open",
             ),
-            # A client's asynchronous requests, answered one after the other.
+            # A client's requests that workers answer, one after the other.
             models.Index(
                 fields=["client", "sequence"],
-                condition=Q(route=Route.ASYNC, lease_expires_at__isnull=False),
+                condition=Q(route__in=QUEUED_ROUTES, lease_expires_at__isnull=False),
                 name="chatapi_message_queue",
             ),
             models.Index(

@@ -88,6 +88,7 @@ class Hub:
         self._loop = loop
         self._read_sequences = read_sequences
         self._waiters: dict[int, set[Waiter]] = {}
+        self._listener: Callable[[dict[int, int]], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._rejoin = asyncio.Event()
@@ -114,8 +115,18 @@ class Hub:
         if not waiters:
             self._waiters.pop(waiter.key.client_pk, None)
 
+    def listen(self, listener: Callable[[dict[int, int]], None] | None) -> None:
+        """Have all news of all clients told to one listener, beside the waiters; with None to nobody."""
+        self._listener = listener
+        self._start()
+
     def wake(self, news: dict[int, int]) -> None:
         """Wake those who have not yet read up to these sequence numbers."""
+        if self._listener is not None:
+            self._listener(news)
+        self._wake_waiters(news)
+
+    def _wake_waiters(self, news: dict[int, int]) -> None:
         for client_pk, sequence in news.items():
             for waiter in self._waiters.get(client_pk, ()):
                 if waiter.position < sequence:
@@ -159,7 +170,7 @@ class Hub:
             if not self._waiters:
                 continue
             try:
-                self.wake(await self._read_sequences(list(self._waiters)))
+                self._wake_waiters(await self._read_sequences(list(self._waiters)))
             except Exception as error:
                 logger.warning("The sweep for events failed: %s", type(error).__name__)
 

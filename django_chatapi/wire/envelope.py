@@ -99,10 +99,23 @@ def failure_data(code: str) -> dict[str, Any]:
 
 def text_data(text: str | None) -> dict[str, Any]:
     """The ``data`` of a message that is one text, or nothing."""
-    replies = [] if text is None else [{"type": "text", "text": text}]
+    return replies_data([] if text is None else [text_reply(text)])
+
+
+def replies_data(replies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The ``data`` of a message of which there is nothing to say but its replies."""
     return answer_data(
         replies=replies, nlp_class=None, confidence=None, debug_data=[], end_session=False, new_session=False
     )
+
+
+def text_reply(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def handed_over_data() -> dict[str, Any]:
+    """The ``data`` of what a client gets at once who is with the agents (contract, section 11)."""
+    return {**text_data(None), "handedOver": True}
 
 
 def make_cursor(sequence: int) -> str:

@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ..constants import MAX_EVENTS_TIMEOUT, MAX_ITEMS, MAX_NAME_LENGTH, MAX_QUERY_LENGTH, Status
+from ..constants import EVENT_TYPES, MAX_EVENTS_TIMEOUT, MAX_ITEMS, MAX_NAME_LENGTH, MAX_QUERY_LENGTH, Status
 from .times import parse_time
 
 
@@ -153,6 +153,23 @@ class HistoryInput(serializers.Serializer[Any]):
         return {"from": TimeField(required=False, source="since", help_text="Inclusive."), **super().get_fields()}
 
 
+@extend_schema_field({"type": "array", "items": {"type": "string", "enum": EVENT_TYPES}})
+class EventTypesField(serializers.Field):  # type: ignore[type-arg]
+    """Names out of :data:`EVENT_TYPES`, separated by commas."""
+
+    default_error_messages = {"invalid": _("Not types of events: {unknown}. There are: {known}.")}
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        names = [name.strip() for name in str(data).split(",") if name.strip()]
+        unknown = [name for name in names if name not in EVENT_TYPES]
+        if unknown or not names:
+            self.fail("invalid", unknown=", ".join(unknown)[:200] or "–", known=", ".join(EVENT_TYPES))
+        return names
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
 class EventsInput(serializers.Serializer[Any]):
     """The query of ``events`` (contract, section 6)."""
 
@@ -166,6 +183,11 @@ class EventsInput(serializers.Serializer[Any]):
     cid = ConnectionIdField(source="connection_id")
     ts = TimeField(required=False, source="since", help_text="Events at or after that time.")
     cursor = TextField(required=False, help_text="The cursor of an earlier answer. Exact; wins over ts.")
+    types = EventTypesField(
+        required=False,
+        help_text="Just these types of events, separated by commas. agentJoined, agentLeft and agentTyping come "
+        "only to callers who name them.",
+    )
     timeout = serializers.FloatField(
         required=False,
         min_value=0,

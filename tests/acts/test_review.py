@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 SETTINGS = """
 SECRET_KEY = "s" * 50
-INSTALLED_APPS = ["rest_framework", "django_chatapi"]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "django_chatapi"]
 ROOT_URLCONF = "django_chatapi.urls"
 ALLOWED_HOSTS = ["*"]
 SQLITE = "django.db.backends.sqlite3"

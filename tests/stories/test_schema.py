@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from django_chatapi import urls
+from django_chatapi.agents import urls as agents_urls
 from django_chatapi.exceptions import ChatAPIError
 from example_project.wsgi import application
 from tests.conftest import Caller
@@ -46,7 +47,27 @@ def test_the_document_is_valid_and_made_without_a_warning():
 def test_the_document_names_every_door_and_no_other(document):
     listed = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
 
-    assert listed == {(TEMPLATES[endpoint.name], endpoint.method) for endpoint in ENDPOINTS}
+    of_agents = {
+        ("/chatapi-agents/" + str(pattern.pattern).replace("<int:pk>", "{id}"), method.upper())
+        for pattern in agents_urls.urlpatterns
+        if pattern.name
+        for method in pattern.callback.actions
+    }
+    assert listed == {(TEMPLATES[endpoint.name], endpoint.method) for endpoint in ENDPOINTS} | of_agents
+
+
+def test_the_agents_doors_have_a_tag_and_a_login_of_their_own(document):
+    operations = [
+        operation
+        for path, item in document["paths"].items()
+        if path.startswith("/chatapi-agents/")
+        for operation in item.values()
+    ]
+
+    assert {tag for operation in operations for tag in operation["tags"]} == {"Agents"}
+    for operation in operations:
+        assert {"cookieAuth": []} in operation["security"]
+        assert {"401", "403"} <= set(operation["responses"])
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)

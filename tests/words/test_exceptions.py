@@ -26,6 +26,16 @@ CONTRACT = {
 #: Said where the contract's table has no line: an unknown path, what nobody foresaw, no database, more polls than
 #: threads.
 BEYOND = {"not_found": 404, "internal_error": 500, "service_unavailable": 503, "too_many_polls": 503}
+#: At the agents' API.
+OF_AGENTS = {
+    "not_authenticated": 401,
+    "permission_denied": 403,
+    "client_not_found": 404,
+    "dialog_not_found": 404,
+    "already_taken": 409,
+    "dialog_closed": 409,
+    "not_your_dialog": 409,
+}
 
 
 def tree(error=exceptions.ChatAPIError):
@@ -36,7 +46,7 @@ def tree(error=exceptions.ChatAPIError):
 
 def test_the_codes_are_exactly_those_of_the_contract():
     assert errors.NotFound in tree()
-    assert {error.code: error.status for error in tree()} == CONTRACT | BEYOND
+    assert {error.code: error.status for error in tree()} == CONTRACT | BEYOND | OF_AGENTS
 
 
 def test_no_code_has_two_classes():

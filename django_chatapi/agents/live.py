@@ -1,0 +1,233 @@
+"""The socket that keeps the console's pages live.
+
+News of a client reach every process already (see ``realtime``). One desk per event loop gathers them, asks the
+database once which dialogs they are about, and tells each agent of those that they see. The database is the truth:
+dialogs whose news were lost are found by a sweep.
+"""
+
+import asyncio
+import datetime as dt
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError
+from django.utils import timezone
+
+from .. import dialog_selectors
+from ..actions import presences
+from ..api.hubs import read_sequences
+from ..conf import chatapi_settings
+from ..dialog_selectors import Sight
+from ..models import Dialog
+from ..realtime.database import in_database_thread
+from ..realtime.hub import Hub, hub_of
+from ..wire.dialogs import dialog_row
+
+logger = logging.getLogger("django_chatapi.agents")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+#: How long news gather before the database is asked about them, in seconds. The first ask at once.
+_PAUSE = 0.1
+#: The sweep looks back further than the last one by this, in seconds: transactions take a while to commit.
+_OVERLAP = 10
+#: Most dialogs that a sweep looks at.
+_SWEPT = 500
+#: Close codes of ours (RFC 6455, section 7.4.2): who is not an agent, or is no more.
+NOT_AN_AGENT = 4403
+
+
+class Desk:
+    """All consoles of one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._hub: Hub = hub_of(loop, read_sequences)
+        self._consoles: set[Console] = set()
+        self._news: set[int] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        #: When each dialog that was told of lately was changed last: the sweep passes over those.
+        self._told: dict[int, dt.datetime] = {}
+
+    def __len__(self) -> int:
+        return len(self._consoles)
+
+    def join(self, console: "Console") -> None:
+        self._consoles.add(console)
+        if len(self._consoles) == 1:
+            self._hub.listen(self._hear)
+            self._sweeper = self._loop.create_task(self._sweep())
+
+    def leave(self, console: "Console") -> None:
+        self._consoles.discard(console)
+        if not self._consoles and self._sweeper is not None:
+            self._hub.listen(None)
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _hear(self, news: dict[int, int]) -> None:
+        self._news.update(news)
+        if self._task is None:
+            self._task = self._loop.create_task(self._tell_all())
+
+    async def _tell_all(self) -> None:
+        try:
+            while self._news:
+                news, self._news = self._news, set()
+                try:
+                    changed = partial(dialog_selectors.changed_dialogs, news)
+                    self._tell(await in_database_thread(changed, urgent=True))
+                except DatabaseError as error:
+                    logger.warning("Dialogs could not be read: %s", type(error).__name__)
+                await asyncio.sleep(_PAUSE)
+        finally:
+            self._task = None
+
+    async def _sweep(self) -> None:
+        """Tell of changes that no news told of."""
+        since = timezone.now()
+        while True:
+            await asyncio.sleep(chatapi_settings.EVENTS_SWEEP)
+            begun = timezone.now()
+            horizon = since - dt.timedelta(seconds=_OVERLAP)
+            try:
+                look = partial(dialog_selectors.dialogs_changed_since, horizon, _SWEPT)
+                found = await in_database_thread(look)
+            except DatabaseError as error:
+                logger.warning("The sweep for dialogs failed: %s", type(error).__name__)
+                continue
+            self._tell([dialog for dialog in found if self._told.get(dialog.pk) != dialog.changed_at])
+            self._told = {pk: moment for pk, moment in self._told.items() if moment >= horizon}
+            since = begun
+
+    def _tell(self, dialogs: list[Dialog]) -> None:
+        self._told.update((dialog.pk, dialog.changed_at) for dialog in dialogs)
+        # The same text for all who see the dialog.
+        rows = [(dialog, json.dumps(dialog_row(dialog), ensure_ascii=False)) for dialog in dialogs]
+        for console in self._consoles:
+            console.tell(rows)
+
+
+_desks: dict[asyncio.AbstractEventLoop, Desk] = {}
+
+
+def desk_of(loop: asyncio.AbstractEventLoop) -> Desk:
+    """The loop's desk, made when it is first asked for."""
+    if loop not in _desks:
+        for ended in [known for known in _desks if known.is_closed()]:
+            del _desks[ended]
+        _desks[loop] = Desk(loop)
+    return _desks[loop]
+
+
+class Console:
+    """One page of an agent, as long as its socket is open."""
+
+    def __init__(self, user: Any, send: Send) -> None:
+        self._user = user
+        self._send = send
+        self._sight: Sight | None = None
+        self._rows: dict[int, str | None] = {}
+        self._sender: asyncio.Task[None] | None = None
+
+    async def look(self) -> bool:
+        """Look up what the agent sees now, and note that they were here.
+
+        Returns:
+            Whether the user is an agent. While the database is away: who was, is.
+        """
+
+        def look() -> Sight | None:
+            if self._user is None or not self._user.is_authenticated:
+                return None
+            # Anew each time: permissions are taken away while pages are open.
+            user = get_user_model()._default_manager.filter(pk=self._user.pk).first()
+            if user is None or not dialog_selectors.is_agent(user):
+                return None
+            presences.saw(agent_pk=user.pk)
+            return dialog_selectors.sight_of(user)
+
+        try:
+            self._sight = await in_database_thread(look)
+        except DatabaseError as error:
+            logger.warning("An agent could not be looked up: %s", type(error).__name__)
+        return self._sight is not None
+
+    def tell(self, rows: list[tuple[Dialog, str]]) -> None:
+        """Tell the page of those dialogs that its agent sees. What a slow page has not got yet is replaced."""
+        sight = self._sight
+        if sight is None:
+            return
+        for dialog, row in rows:
+            if sight.sees(dialog):
+                self._rows[dialog.pk] = row
+            elif sight.sees_channel(dialog.channel_id):
+                self._rows[dialog.pk] = None
+        if self._rows and self._sender is None:
+            self._sender = asyncio.get_running_loop().create_task(self._send_rows())
+
+    async def _send_rows(self) -> None:
+        try:
+            while self._rows:
+                rows, self._rows = self._rows, {}
+                shown = ", ".join(row for row in rows.values() if row is not None)
+                gone = [pk for pk, row in rows.items() if row is None]
+                if shown:
+                    await self.say(f'{{"type": "dialogs", "dialogs": [{shown}]}}')
+                if gone:
+                    await self.say(json.dumps({"type": "gone", "ids": gone}))
+        except Exception as error:
+            # Whatever a server raises when the page is gone: the disconnect follows.
+            logger.debug("A console could not be told: %s", type(error).__name__)
+        finally:
+            self._sender = None
+
+    async def say(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+
+class ConsoleSocket:
+    """The ASGI application of the console's socket, to be routed with Channels (see ``routing``).
+
+    It sends ``{"type": "hello", "agent": username}``, then ``{"type": "dialogs", "dialogs": [row, …]}`` for what
+    changed, and ``{"type": "gone", "ids": [id, …]}`` for what the agent does not see. It takes
+    ``{"type": "ping"}``, which keeps the agent's presence, and answers ``{"type": "pong"}``.
+
+    Deliberately no consumer of Channels: each would have a channel of its own on the layer.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})  # before anything is refused, or the page would not learn why
+        console = Console(scope.get("user"), send)
+        if not await console.look():
+            await send({"type": "websocket.close", "code": NOT_AN_AGENT})
+            return
+        desk = desk_of(asyncio.get_running_loop())
+        desk.join(console)
+        try:
+            await console.say(json.dumps({"type": "hello", "agent": scope["user"].get_username()}))
+            while (message := await receive())["type"] != "websocket.disconnect":
+                if not _is_ping(message.get("text")):
+                    continue
+                if not await console.look():
+                    await send({"type": "websocket.close", "code": NOT_AN_AGENT})
+                    return
+                await console.say('{"type": "pong"}')
+        finally:
+            desk.leave(console)
+
+
+def _is_ping(text: str | None) -> bool:
+    try:
+        message = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(message, dict) and message.get("type") == "ping"

@@ -1,0 +1,246 @@
+"""Every read of dialogs: who may see which, and their lists."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from .conf import chatapi_settings
+from .constants import DialogState, PresenceState
+from .models import (
+    AgentGroup,
+    AgentPresence,
+    CannedAnswer,
+    Channel,
+    Client,
+    Dialog,
+    DialogChange,
+    DialogNote,
+    Message,
+)
+from .wire.dialogs import full_name
+
+#: The permission that makes a user an agent (contract, section 11).
+PERMISSION = "django_chatapi.answer_client"
+#: How long a dialog that was closed is still told of as changed, in seconds.
+_JUST_CLOSED = 60
+#: Most clients that a search finds.
+CLIENTS = 20
+#: Most notes, and most changes, that go with a transcript.
+REMARKS = 200
+
+_RELATED = ("channel", "client", "agent", "group")
+
+
+def is_agent(user: Any) -> bool:
+    """Whether a user may answer clients."""
+    return bool(user.is_authenticated and user.is_active and user.has_perm(PERMISSION))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an agent sees: the channels and the groups they belong to; a superuser everything."""
+
+    agent_pk: Any
+    everything: bool
+    channel_pks: frozenset[int]
+    group_pks: frozenset[int]
+
+    def sees_channel(self, channel_pk: int) -> bool:
+        return self.everything or channel_pk in self.channel_pks
+
+    def sees(self, dialog: Dialog) -> bool:
+        if self.everything or dialog.agent_id == self.agent_pk:
+            return True
+        of_group = dialog.group_id is None or dialog.group_id in self.group_pks
+        return dialog.channel_id in self.channel_pks and of_group
+
+
+def sight_of(agent: Any) -> Sight:
+    """What this agent sees, with one query."""
+    if agent.is_superuser:
+        return Sight(agent.pk, True, frozenset(), frozenset())
+    groups = list(AgentGroup.objects.filter(members=agent).order_by().values_list("pk", "channel"))
+    return Sight(agent.pk, False, frozenset(channel for _, channel in groups), frozenset(pk for pk, _ in groups))
+
+
+def visible_dialogs(sight: Sight) -> QuerySet[Dialog]:
+    """The dialogs that an agent sees."""
+    if sight.everything:
+        return Dialog.objects.all()
+    of_channels = Q(channel__in=sight.channel_pks)
+    # Mostly an agent is in every group of a channel; the condition is on columns of the row all the same.
+    of_groups = Q(group__isnull=True) | Q(group__in=sight.group_pks)
+    return Dialog.objects.filter((of_channels & of_groups) | Q(agent=sight.agent_pk))
+
+
+def find_dialog(sight: Sight, pk: int) -> Dialog | None:
+    """The dialog, if the agent sees it."""
+    dialog = Dialog.objects.select_related(*_RELATED, "client__channel").filter(pk=pk).first()
+    return dialog if dialog is not None and sight.sees(dialog) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DialogPage:
+    """A page of a list; ``after`` is the place of its last row, behind which the next page begins."""
+
+    dialogs: list[Dialog]
+    has_more: bool
+    after: tuple[dt.datetime, int] | None
+
+
+#: The lists of the agents' API: the state, and the column that orders it, descending with ``-``.
+LISTS = {
+    "waiting": (DialogState.WAITING, "waiting_since"),
+    "mine": (DialogState.OPEN, "-last_message_at"),
+    "open": (DialogState.OPEN, "-last_message_at"),
+    "closed": (DialogState.CLOSED, "-closed_at"),
+}
+
+
+def list_dialogs(
+    sight: Sight, list_name: str, *, search: str = "", limit: int, after: tuple[dt.datetime, int] | None = None
+) -> DialogPage:
+    """A page of one of the :data:`LISTS`, as far as the agent sees it, with one query.
+
+    Args:
+        search: the beginning of a client id, in any case.
+        after: the place behind which the page begins; None is the beginning.
+    """
+    state, order = LISTS[list_name]
+    column, descending = order.removeprefix("-"), order.startswith("-")
+    if list_name == "mine":
+        dialogs = Dialog.objects.filter(agent=sight.agent_pk, state=state)
+    else:
+        dialogs = _visible_by_channel(sight).filter(state=state)
+    if search:
+        dialogs = dialogs.filter(search_key__startswith=search.lower())
+    if after is not None:
+        moment, pk = after
+        beyond = "lt" if descending else "gt"
+        same = Q(**{column: moment, f"pk__{beyond}": pk})
+        # The first condition says the same once more, so that the index begins at the place.
+        dialogs = dialogs.filter(
+            Q(**{f"{column}__{beyond}e": moment}), Q(**{f"{column}__{beyond}": moment}) | same
+        )
+    ordered = dialogs.order_by(order, "-pk" if descending else "pk").select_related(*_RELATED)
+    found = list(ordered[: limit + 1])
+    page = found[:limit]
+    last = (getattr(page[-1], column), page[-1].pk) if page else None
+    return DialogPage(page, len(found) > limit, last)
+
+
+def _visible_by_channel(sight: Sight) -> QuerySet[Dialog]:
+    """What lists show of others' dialogs: deliberately without an OR over tables' ends, which indexes do badly."""
+    if sight.everything:
+        return Dialog.objects.all()
+    of_groups = Q(group__isnull=True) | Q(group__in=sight.group_pks)
+    return Dialog.objects.filter(of_groups, channel__in=sight.channel_pks)
+
+
+def changed_dialogs(client_pks: Iterable[int]) -> list[Dialog]:
+    """The dialogs of these clients that are under way, or were just closed."""
+    recent = Q(closed_at__gte=timezone.now() - dt.timedelta(seconds=_JUST_CLOSED))
+    current = Dialog.objects.filter(client__in=list(client_pks)).filter(~Q(state=DialogState.CLOSED) | recent)
+    return list(current.select_related(*_RELATED))
+
+
+def dialogs_changed_since(moment: dt.datetime, limit: int) -> list[Dialog]:
+    """The dialogs that were changed at or after a moment, latest first."""
+    changed = Dialog.objects.filter(changed_at__gte=moment).order_by("-changed_at")
+    return list(changed.select_related(*_RELATED)[:limit])
+
+
+def transcript(dialog: Dialog, *, before: int | None, limit: int) -> tuple[list[Message], bool]:
+    """The last ``limit`` messages of a dialog below a sequence number, oldest first; whether there are older."""
+    messages = Message.objects.filter(client=dialog.client_id, sequence__gt=dialog.visible_after)
+    if dialog.visible_until is not None:
+        messages = messages.filter(sequence__lte=dialog.visible_until)
+    if before is not None:
+        messages = messages.filter(sequence__lt=before)
+    found = list(messages.defer("raw_request").order_by("-sequence")[: limit + 1])
+    return found[:limit][::-1], len(found) > limit
+
+
+def notes_of(dialog: Dialog) -> list[DialogNote]:
+    """The latest notes of the client's dialogs up to this one, oldest first: colleagues wrote them to be read."""
+    notes = DialogNote.objects.filter(dialog=dialog).order_by("-pk")
+    return list(notes[:REMARKS])[::-1]
+
+
+def changes_of(dialog: Dialog) -> list[DialogChange]:
+    """The latest changes of a dialog, oldest first."""
+    return list(DialogChange.objects.filter(dialog=dialog).order_by("-pk")[:REMARKS])[::-1]
+
+
+def clients_to_take(sight: Sight, search: str, channel_pk: int | None) -> list[Client]:
+    """Clients whose id begins with a text, on the channels that an agent sees. The whole id comes first."""
+    channels = Channel.objects.order_by()
+    if not sight.everything:
+        channels = channels.filter(pk__in=sight.channel_pks)
+    if channel_pk is not None:
+        channels = channels.filter(pk=channel_pk)
+    clients = Client.objects.filter(channel__in=channels).select_related("channel", "dialog")
+    exact = list(clients.filter(client_id=search)[:CLIENTS])
+    others = clients.filter(client_id__startswith=search).exclude(client_id=search)
+    return [*exact, *others.order_by("-pk")[: CLIENTS - len(exact)]]
+
+
+def presence_of(agent: Any) -> PresenceState:
+    """Whether an agent is there now."""
+    return _presence(AgentPresence.objects.filter(agent=agent).first())
+
+
+def _presence(found: AgentPresence | None) -> PresenceState:
+    return PresenceState(found.state) if found and found.seen_at >= _seen_since() else PresenceState.OFFLINE
+
+
+def _seen_since() -> dt.datetime:
+    return timezone.now() - dt.timedelta(seconds=chatapi_settings.AGENT_PRESENCE_TIMEOUT)
+
+
+def someone_online(channel: Channel, group: AgentGroup | None) -> bool:
+    """Whether an agent is online who would see a client that is handed over to this group, or to all."""
+    groups = (
+        AgentGroup.objects.filter(channel=channel) if group is None else AgentGroup.objects.filter(pk=group.pk)
+    )
+    belongs = Q(agent__chatapi_groups__in=groups.order_by()) | Q(agent__is_superuser=True)
+    online = AgentPresence.objects.filter(belongs, state=PresenceState.ONLINE, seen_at__gte=_seen_since())
+    return any(is_agent(presence.agent) for presence in online.select_related("agent").distinct())
+
+
+def agents_of(channel: Channel) -> list[tuple[Any, PresenceState]]:
+    """The agents of a channel with their presence: who is online first, then by username."""
+    users = get_user_model()._default_manager.filter(is_active=True, chatapi_groups__channel=channel).distinct()
+    agents = [user for user in users.select_related("chatapi_presence") if is_agent(user)]
+    found = [(agent, _presence(getattr(agent, "chatapi_presence", None))) for agent in agents]
+    order = list(PresenceState)
+    return sorted(found, key=lambda one: (order.index(one[1]), one[0].get_username()))
+
+
+def groups_of(channel: Channel) -> list[AgentGroup]:
+    return list(AgentGroup.objects.filter(channel=channel).order_by("name"))
+
+
+def full_names(usernames: Iterable[str]) -> dict[str, str]:
+    """What colleagues call these users; of those who are no more nothing."""
+    wanted = list(usernames)
+    if not wanted:
+        return {}
+    model = get_user_model()
+    users = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": wanted})
+    return {user.get_username(): full_name(user) for user in users}
+
+
+def canned_answers(sight: Sight, channel_pk: int | None) -> Sequence[CannedAnswer]:
+    """The canned answers for the agent's channels, or for one of them; those for all channels always."""
+    answers = CannedAnswer.objects.select_related("channel")
+    if not sight.everything:
+        answers = answers.filter(Q(channel__isnull=True) | Q(channel__in=sight.channel_pks))
+    if channel_pk is not None:
+        answers = answers.filter(Q(channel__isnull=True) | Q(channel=channel_pk))
+    return list(answers)

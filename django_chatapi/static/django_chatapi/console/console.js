@@ -1,0 +1,343 @@
+// The agents' console: puts the parts together. What is open stands in the address (#dialog-7), so that the
+// browser's own back button leads from a dialog to the list.
+
+import { Acts } from "./acts.js";
+import { Alerts } from "./alerts.js";
+import { api } from "./api.js";
+import { Composer } from "./composer.js";
+import { config, say } from "./config.js";
+import { OpenDialog } from "./dialog.js";
+import { showKeys } from "./dialogs.js";
+import { setAttributes, setText } from "./dom.js";
+import { Head } from "./head.js";
+import { listenForKeys } from "./keys.js";
+import { Live } from "./live.js";
+import { announce, complain } from "./notices.js";
+import { Panel } from "./panel.js";
+import { Presence } from "./presence.js";
+import { Queue } from "./queue.js";
+import { shownId } from "./rows.js";
+import { Search } from "./search.js";
+import { LISTS, Store } from "./store.js";
+import { Transcript } from "./transcript.js";
+
+const PAGE = 50;
+const LOOK_AGAIN = 20_000; // milliseconds; receipts of what was sent
+const NARROW = matchMedia("(max-width: 759.98px)");
+
+const byId = (id) => document.getElementById(id);
+const root = byId("chatapi-console");
+const openId = () => dialog.id;
+
+const store = new Store(config.username);
+const dialog = new OpenDialog({ store, onChange: dialogChanged });
+const head = new Head();
+const panel = new Panel();
+const presence = new Presence();
+const alerts = new Alerts({ store, openId, button: byId("console-sound") });
+const acts = new Acts({ store, onTaken: taken, refresh: () => Promise.all([refreshLists(), refreshDialog()]) });
+const transcript = new Transcript({ onEarlier: () => dialog.earlier().catch(complain) });
+const composer = new Composer({ dialog, onSent: sent, onGate: passGate });
+const queue = new Queue({ store, openId, onList: (list) => beginList(list).catch(complain), onMore: continueList });
+const search = new Search({ store, openId, onClient: (client) => acts.takeClient(client) });
+const live = new Live(config.socket, { onMessage: heard, refresh, onState: showState });
+
+let focusWhenLoaded = null; // where the focus goes once the dialog is there
+let lastHeard = null; // the client's last message, to tell what is new
+let readPosted = ""; // what was last reported as read
+
+// Lists
+
+async function beginList(list) {
+    const asked = store.moment();
+    store.begin(list, await api.dialogs({ state: LISTS[list].state, limit: PAGE }), asked);
+}
+
+async function continueList(list) {
+    const asked = store.moment();
+    const { cursor } = store.page(list);
+    try {
+        const page = await api.dialogs({ state: LISTS[list].state, limit: PAGE, cursor });
+        store.continue(list, page, asked);
+    } catch (error) {
+        complain(error);
+    }
+}
+
+function refreshLists() {
+    // What is closed changes nobody's work: it is asked for once, and while it is looked at.
+    const wanted = Object.keys(LISTS).filter((list) => list !== "closed" || queue.list === list || !store.page(list));
+    return Promise.all(wanted.map(beginList));
+}
+
+// The connection
+
+async function refresh() {
+    const first = !store.page("waiting");
+    try {
+        await Promise.all([refreshLists(), refreshDialog(), first ? presence.load() : null]);
+    } catch (error) {
+        if (error.final) {
+            live.refuse();
+            complain(error);
+        }
+        throw error;
+    }
+    if (first) {
+        alerts.begin();
+    }
+}
+
+function heard({ type, dialogs = [], ids = [] }) {
+    if (type === "dialogs") {
+        store.put(dialogs);
+        if (dialogs.some((row) => row.id === dialog.id)) {
+            refreshDialog();
+        }
+    } else if (type === "gone") {
+        if (ids.includes(dialog.id)) {
+            complain(new Error(say("gone")));
+            leave();
+        }
+        store.remove(ids);
+    }
+}
+
+function showState(state) {
+    setAttributes(byId("console-status"), { "data-state": state });
+    setText(byId("console-status-text"), say(`connection_${state}`));
+}
+
+// The open dialog
+
+/** Asks for the open dialog again; one that this agent no longer sees is left. */
+async function refreshDialog() {
+    try {
+        await dialog.refresh();
+    } catch (error) {
+        if (error.status === 404) {
+            complain(error);
+            leave();
+        } else if (error.final || !dialog.detail) {
+            throw error;
+        }
+    }
+}
+
+function follow() {
+    const id = Number(/^#dialog-(\d+)$/.exec(location.hash)?.[1] ?? NaN);
+    if (Number.isNaN(id)) {
+        leave();
+    } else if (id !== dialog.id) {
+        dialog.open(id).catch((error) => {
+            complain(error);
+            if (error.status === 404) {
+                leave();
+            }
+        });
+    }
+}
+
+function open(id) {
+    if (id !== dialog.id) {
+        location.hash = `dialog-${id}`;
+    }
+}
+
+function leave() {
+    if (location.hash) {
+        history.replaceState(null, "", location.pathname + location.search);
+    }
+    if (dialog.id !== null) {
+        dialog.leave();
+        queue.focus();
+    }
+}
+
+function dialogChanged(what) {
+    if (what === "left" || what === "opened") {
+        transcript.clear();
+        panel.clear();
+        readPosted = "";
+        lastHeard = null;
+    }
+    root.dataset.view = dialog.id === null ? "lists" : "dialog";
+    document.body.classList.toggle("console-reading", dialog.id !== null);
+    showRow();
+    queue.render();
+    search.refresh();
+    if (what === "opened" && NARROW.matches) {
+        head.focus();
+    }
+    if (dialog.detail) {
+        transcript.show(dialog);
+        panel.show(dialog.detail);
+    }
+    if (what === "loaded" || what === "refreshed") {
+        announceClient(what === "refreshed");
+    }
+    if (what === "loaded" && focusWhenLoaded) {
+        composer.focus(focusWhenLoaded);
+        focusWhenLoaded = null;
+    }
+    look();
+}
+
+function showRow() {
+    const { row } = dialog;
+    byId("console-nothing").hidden = dialog.id !== null;
+    byId("console-open").hidden = dialog.id === null;
+    setAttributes(byId("console-open"), { "data-ready": row ? "" : null });
+    if (row) {
+        head.show(row);
+    }
+    composer.show();
+}
+
+/** Reads out what the client of the open dialog just said. */
+function announceClient(isNews) {
+    const last = dialog.messages.findLast((message) => message.type === "request");
+    if (isNews && last && last.key !== lastHeard) {
+        const { query, event } = last.event;
+        const said = query ?? say("event", { name: event });
+        announce(`${shownId(dialog.detail.clientId)}: ${said.slice(0, 200)}`);
+    }
+    lastHeard = last?.key ?? null;
+}
+
+/** The agent sees what is open: the unread count and the title follow. */
+function look() {
+    alerts.looked();
+    const { row, detail } = dialog;
+    if (!row || !detail || document.visibilityState !== "visible" || !row.unread) {
+        return;
+    }
+    const seen = `${row.id}:${row.unread}:${row.lastMessageAt}`;
+    // What colleagues and waiting clients have unread stays so: their own agent has not seen it.
+    if (row.state === "open" && row.agent === config.username && seen !== readPosted) {
+        readPosted = seen;
+        api.read(row.id).then(
+            () => store.put([{ ...store.row(row.id), unread: 0 }]),
+            () => {}, // The next message tries again.
+        );
+    }
+}
+
+// What the agent does
+
+function taken(row) {
+    queue.choose("mine");
+    search.clear();
+    if (row.id === dialog.id) {
+        composer.focus("reply");
+    } else {
+        focusWhenLoaded = "reply";
+        open(row.id);
+    }
+}
+
+function sent(id, mode) {
+    if (id === dialog.id) {
+        transcript.follow();
+        announce(say(mode === "note" ? "noteAdded" : "messageSent"));
+        refreshDialog().catch(() => {});
+    }
+}
+
+function passGate() {
+    const { row } = dialog;
+    const pass = { waiting: acts.take, closed: acts.takeClient, open: acts.takeOver }[row.state];
+    pass.call(acts, row);
+}
+
+/** The row that the keyboard is on, or else the open dialog. */
+function rowInHand() {
+    const id = document.activeElement.closest?.(".console-row[data-id]")?.dataset.id;
+    return id ? store.row(Number(id)) : dialog.row;
+}
+
+function withRow(row, act) {
+    return row ? act(row) && undefined : false;
+}
+
+const isListed = () => !(NARROW.matches && dialog.id !== null);
+
+function step(by, event) {
+    const elsewhere = event.target !== document.body && !byId("console-side").contains(event.target);
+    if (!isListed() || (event.key.startsWith("Arrow") && elsewhere)) {
+        return false; // Elsewhere the arrows scroll.
+    }
+    queue.move(by);
+    return true;
+}
+
+function escape(event) {
+    if (byId("console-composer").contains(event.target) && !NARROW.matches) {
+        queue.focus();
+    } else if (byId("console-composer").contains(event.target)) {
+        head.focus();
+    } else if (event.target === byId("console-search")) {
+        queue.focus();
+    } else {
+        leave();
+    }
+}
+
+function enter(event) {
+    if (dialog.id === null || event.target.closest("a, button, summary, details, [role=tab]")) {
+        return false;
+    }
+    composer.focus("reply");
+    return true;
+}
+
+const lists = Object.fromEntries(Object.keys(LISTS).map((list, index) => [index + 1, () => queue.choose(list)]));
+
+listenForKeys({
+    ...lists,
+    j: (event) => step(1, event),
+    k: (event) => step(-1, event),
+    ArrowDown: (event) => step(1, event),
+    ArrowUp: (event) => step(-1, event),
+    Enter: enter,
+    r: () => withRow(dialog.row, () => composer.focus("reply")),
+    n: () => withRow(dialog.row, () => composer.focus("note")),
+    t: () => withRow(rowInHand(), (row) => acts.take(row)),
+    x: () => withRow(dialog.row, (row) => acts.transfer(row)),
+    c: () => withRow(dialog.row, (row) => acts.close(row)),
+    i: () => withRow(dialog.row, () => panel.toggle()),
+    "/": () => search.focus(),
+    "?": () => void showKeys(),
+    Escape: escape,
+});
+
+byId("console-help").addEventListener("click", () => showKeys());
+byId("console-back").addEventListener("click", () => leave());
+byId("console-take").addEventListener("click", () => acts.take(dialog.row));
+byId("console-transfer").addEventListener("click", () => acts.transfer(dialog.row));
+byId("console-close").addEventListener("click", () => acts.close(dialog.row));
+byId("console-side").addEventListener("click", (event) => {
+    const row = event.target.closest("a.console-row");
+    if (row && Number(row.dataset.id) === dialog.id) {
+        event.preventDefault();
+        composer.focus("reply");
+    }
+});
+
+store.listen((changes) => {
+    if (changes.some(([before, after]) => (after ?? before).id === dialog.id)) {
+        showRow();
+        look();
+    }
+});
+addEventListener("hashchange", follow);
+document.addEventListener("visibilitychange", look);
+setInterval(() => {
+    if (document.visibilityState === "visible") {
+        refreshDialog().catch(() => {});
+    }
+}, LOOK_AGAIN);
+
+queue.render();
+follow();
+live.start();

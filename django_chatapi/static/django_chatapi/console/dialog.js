@@ -1,0 +1,126 @@
+// The dialog that is open: its row, its messages page by page, its notes. Asks again when it is told to, and never
+// twice at once.
+
+import { api } from "./api.js";
+
+const PAGE = 50;
+
+/** A key that stays the same whatever else is loaded: a request and its answers share a questionId. */
+function keyed(messages) {
+    const seen = new Map();
+    return messages.map((message) => {
+        const name = `${message.type}:${message.event.questionId}:${message.event.timestamp}`;
+        const number = seen.get(name) ?? 0;
+        seen.set(name, number + 1);
+        return { key: number ? `${name}:${number}` : name, ...message };
+    });
+}
+
+export class OpenDialog {
+    id = null;
+    detail = null;
+    messages = [];
+    hasMore = false;
+    #cursor = null;
+    #store;
+    #onChange;
+    #turn = 0; // of opening: answers for a dialog that was left are dropped
+    #running = null;
+    #again = false;
+
+    constructor({ store, onChange }) {
+        this.#store = store;
+        this.#onChange = onChange;
+    }
+
+    /** The dialog as its list shows it; newer than the details, which are on their way. */
+    get row() {
+        return this.id === null ? undefined : (this.#store.row(this.id) ?? this.detail ?? undefined);
+    }
+
+    async open(id) {
+        this.leave();
+        this.id = id;
+        this.#onChange("opened");
+        await this.refresh();
+    }
+
+    leave() {
+        this.#turn += 1;
+        this.id = this.detail = this.#cursor = this.#running = null;
+        this.messages = [];
+        this.hasMore = this.#again = false;
+        this.#onChange("left");
+    }
+
+    /** Asks for the latest page. Told so again meanwhile, it asks once more afterwards. */
+    refresh() {
+        if (this.id === null) {
+            return Promise.resolve();
+        }
+        this.#again = this.#running !== null;
+        const turn = this.#turn;
+        this.#running ??= this.#fetch().finally(() => {
+            if (turn === this.#turn) {
+                this.#running = null;
+                if (this.#again) {
+                    this.#again = false;
+                    this.refresh().catch(() => {});
+                }
+            }
+        });
+        return this.#running;
+    }
+
+    /** Loads the page before the first message. */
+    async earlier() {
+        const turn = this.#turn;
+        const detail = await api.dialog(this.id, { before: this.#cursor, limit: PAGE });
+        if (turn === this.#turn) {
+            const known = new Set(this.messages.map((message) => message.key));
+            const older = keyed(detail.messages).filter((message) => !known.has(message.key));
+            this.messages = [...older, ...this.messages];
+            this.hasMore = detail.hasMore;
+            this.#cursor = detail.cursor;
+            this.#onChange("earlier");
+        }
+    }
+
+    async #fetch() {
+        const turn = this.#turn;
+        const asked = this.#store.moment();
+        const detail = await api.dialog(this.id, { limit: PAGE });
+        if (turn !== this.#turn) {
+            return;
+        }
+        const first = this.detail === null;
+        this.detail = detail;
+        this.#merge(keyed(detail.messages), detail);
+        this.#store.put([rowOf(detail)], { asked });
+        this.#onChange(first ? "loaded" : "refreshed");
+    }
+
+    /** The latest page takes the place of what it covers. Without an overlap something is missing in between. */
+    #merge(latest, { hasMore, cursor }) {
+        const fresh = new Set(latest.map((message) => message.key));
+        const start = this.messages.findIndex((message) => fresh.has(message.key));
+        if (start > 0) {
+            this.messages = [...this.messages.slice(0, start), ...latest];
+        } else {
+            this.messages = latest;
+            this.hasMore = hasMore;
+            this.#cursor = cursor;
+        }
+    }
+}
+
+const ROW = [
+    "id clientId channel channelId state agent agentName group oneTime waitingSince createdAt closedAt lastMessageAt",
+    "unread lastMessage",
+]
+    .join(" ")
+    .split(" ");
+
+function rowOf(detail) {
+    return Object.fromEntries(ROW.map((name) => [name, detail[name]]));
+}

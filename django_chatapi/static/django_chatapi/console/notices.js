@@ -1,0 +1,37 @@
+// What the page says aloud: errors in a bar that stays until it is dismissed or overtaken, and news in a quiet
+// region that only screen readers notice.
+
+import { make, setText } from "./dom.js";
+import { say } from "./config.js";
+
+const GATHER_FOR = 800; // milliseconds; several messages at once are one announcement
+
+const bar = document.getElementById("console-errors");
+const quiet = document.getElementById("console-news");
+let gathered = [];
+let timer = null;
+
+/** Says what went wrong, to everybody. */
+export function complain(error) {
+    const dismiss = make("button", { type: "button", class: "console-plain", "aria-label": say("dismiss") }, "×");
+    dismiss.addEventListener("click", calm);
+    bar.replaceChildren(make("p", { dir: "auto" }, error.message || String(error)), dismiss);
+    bar.dataset.shown = "";
+}
+
+/** Takes the last complaint back, when something worked. */
+export function calm() {
+    bar.replaceChildren();
+    delete bar.dataset.shown;
+}
+
+/** Says something to screen readers, soon, and not on top of what is being read out. */
+export function announce(text) {
+    gathered.push(text);
+    timer ??= setTimeout(() => {
+        setText(quiet, "");
+        setText(quiet, gathered.slice(-3).join(". "));
+        gathered = [];
+        timer = null;
+    }, GATHER_FOR);
+}

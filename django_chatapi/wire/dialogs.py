@@ -1,0 +1,115 @@
+"""Dialogs as agents see them, in the agents' API."""
+
+import base64
+import binascii
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..constants import PREVIEW_LENGTH, MessageType
+from ..exceptions import InvalidRequest
+from ..models import Dialog, DialogChange, DialogNote, Message
+from ..tokens import mask
+from .envelope import history_item
+from .times import format_time
+
+
+def preview(message: Message) -> str:
+    """One line that says what a message is about: its text, ``[event]`` or ``[image]``."""
+    if message.type == MessageType.REQUEST:
+        text = message.query if message.query is not None else f"[{message.event_name}]"
+    else:
+        data = message.data if isinstance(message.data, dict) else {}
+        replies = [reply for reply in data.get("replies") or [] if isinstance(reply, dict)]
+        text = str(data.get("answer") or " ".join(f"[{reply.get('type')}]" for reply in replies))
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """A text on one line, cut to what lists show."""
+    line = " ".join(text[: PREVIEW_LENGTH * 4].replace("\0", " ").split())
+    return line if len(line) <= PREVIEW_LENGTH else f"{line[: PREVIEW_LENGTH - 1]}…"
+
+
+def full_name(user: Any) -> str:
+    """What colleagues call a user: the full name, or else the username."""
+    return str(user.get_full_name() or user.get_username())
+
+
+def dialog_row(dialog: Dialog) -> dict[str, Any]:
+    """A dialog in a list. Wants ``channel``, ``client``, ``agent`` and ``group`` at hand."""
+    return {
+        "id": dialog.pk,
+        "clientId": dialog.client.client_id,
+        "channel": dialog.channel.name,
+        "channelId": dialog.channel_id,
+        "state": dialog.state,
+        "agent": dialog.agent.get_username() if dialog.agent else None,
+        "agentName": full_name(dialog.agent) if dialog.agent else None,
+        "group": dialog.group.name if dialog.group else None,
+        "oneTime": dialog.one_time,
+        "waitingSince": format_time(dialog.waiting_since) if dialog.waiting_since else None,
+        "createdAt": format_time(dialog.created_at),
+        "closedAt": format_time(dialog.closed_at) if dialog.closed_at else None,
+        "lastMessageAt": format_time(dialog.last_message_at),
+        "unread": dialog.unread,
+        "lastMessage": dialog.last_message,
+    }
+
+
+def transcript_item(message: Message, *, token: str, client_id: str) -> dict[str, Any]:
+    """A message in a transcript: as in a history, with who wrote it. The token is masked: agents call nothing."""
+    item = history_item(message, token=mask(token), client_id=client_id)
+    item["event"]["agent"] = message.agent_name
+    return item
+
+
+def note_item(note: DialogNote) -> dict[str, Any]:
+    return {
+        "id": note.pk,
+        "agent": note.agent_name,
+        "text": note.text,
+        "timestamp": format_time(note.created_at),
+    }
+
+
+def change_item(change: DialogChange) -> dict[str, Any]:
+    return {
+        "id": change.pk,
+        "kind": change.kind,
+        "agent": change.agent_name or None,
+        "by": change.by_name or None,
+        "detail": change.detail,
+        "timestamp": format_time(change.created_at),
+    }
+
+
+def make_place(place: tuple[dt.datetime, int]) -> str:
+    """An opaque text for a place in a list of dialogs: the time that orders it, and the id."""
+    moment, pk = place
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {pk}".encode()).decode().rstrip("=")
+
+
+def read_place(cursor: str) -> tuple[dt.datetime, int]:
+    """The place in a cursor.
+
+    Raises:
+        InvalidRequest: it is not a text that :func:`make_place` makes.
+    """
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        moment, pk = text.split(" ")
+        place = dt.datetime.fromisoformat(moment), int(pk)
+    except (binascii.Error, ValueError):
+        place = None
+    if (
+        place is None
+        or not 0 <= place[1] < 2**63
+        or not dt.MINYEAR + 1 < place[0].year < dt.MAXYEAR
+        or timezone.is_aware(place[0]) != settings.USE_TZ
+    ):
+        raise InvalidRequest(details={"cursor": [_("Not a cursor; send one exactly as you received it.")]})
+    return place
