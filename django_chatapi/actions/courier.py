@@ -76,9 +76,13 @@ def _send_all(claimed: list[Delivery]) -> float | None:
 
 
 def _attempt(delivery: Delivery, messages: list[Message]) -> Sent:
-    body = payload(delivery, messages)
     started_at = timezone.now()
-    signed = headers(delivery.channel.webhook_secrets(), str(delivery), int(started_at.timestamp()), body)
+    try:
+        body = payload(delivery, messages)
+        signed = headers(delivery.channel.webhook_secrets(), str(delivery), int(started_at.timestamp()), body)
+    except ValueError:
+        # Text that is no UTF-8, or a secret that signs nothing: it must not hold up what was claimed with it.
+        return Sent(delivery, messages, started_at, {}, transport.Outcome(None, "cannot be signed", "", 0.0, None))
     outcome = transport.post(delivery.channel.webhook_url, body, signed, timeout=chatapi_settings.WEBHOOK_TIMEOUT)
     return Sent(delivery, messages, started_at, signed, outcome)
 

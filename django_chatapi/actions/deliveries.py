@@ -41,12 +41,10 @@ def mark_for_webhook(*, client: Client) -> None:
     channel = client.channel
     if not channel.webhook_enabled:
         return
-    growing = Delivery.objects.filter(
-        client=client,
-        state=DeliveryState.PENDING,
-        sealed=False,
-        items__lt=chatapi_settings.WEBHOOK_MAX_ITEMS,
-    )
+    # The last one alone: earlier ones were full, and may look otherwise after a change of the setting.
+    waiting = Delivery.objects.filter(client=client, state=DeliveryState.PENDING, sealed=False)
+    last = waiting.order_by("-first_sequence").values_list("pk", flat=True).first()
+    growing = waiting.filter(pk=last or 0, items__lt=chatapi_settings.WEBHOOK_MAX_ITEMS)
     if not growing.update(last_sequence=client.last_sequence, items=F("items") + 1):
         Delivery.objects.create(
             channel=channel,
@@ -117,7 +115,12 @@ def claim(*, channel_pk: int, holder: uuid.UUID) -> list[Delivery]:
         # Not “no earlier one exists”: for that the database may join all pending ones with each other.
         of_client = Delivery.objects.filter(client=OuterRef("client"), state=DeliveryState.PENDING)
         oldest = of_client.order_by("first_sequence").values("pk")[:1]
-        due = free.filter(pk=Subquery(oldest), next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
+        # A test event has no client, and nothing to wait for.
+        next_ones = Q(pk=Subquery(oldest)) | Q(client__isnull=True)
+        # What is resent by hand is older than what may be under way.
+        under_way = pending.filter(lease_expires_at__gt=now, client__isnull=False).values("client")
+        due = free.filter(next_ones, next_attempt_at__lte=now).exclude(client__in=under_way)
+        due = due.order_by("next_attempt_at", "pk")
         if connections[database].features.has_select_for_update_skip_locked:
             due = due.select_for_update(skip_locked=True)
         claimed = list(due[: 1 if endpoint.consecutive_failures else BATCH])
@@ -127,12 +130,16 @@ def claim(*, channel_pk: int, holder: uuid.UUID) -> list[Delivery]:
             endpoint.next_probe_at = now + _seconds(chatapi_settings.WEBHOOK_PROBE_INTERVAL)
             endpoint.save(update_fields=["next_probe_at"])
     clients = Client.objects.in_bulk({one.client_id for one in claimed if one.client_id is not None})
+    found = []
     for delivery in claimed:
         delivery.channel = channel
         if delivery.client_id is not None:
+            if delivery.client_id not in clients:
+                continue  # deleted since, and the delivery with it
             delivery.client = clients[delivery.client_id]
         delivery.sealed, delivery.lease_holder = True, holder
-    return claimed
+        found.append(delivery)
+    return found
 
 
 @dataclass
@@ -159,6 +166,11 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
         endpoint = _locked(channel.pk)
         if endpoint is None:
             return None
+        # Locked, so that none is deleted between this look and the attempt that names it.
+        rows = Delivery.objects.filter(pk__in=[one.delivery.pk for one in sent]).order_by("pk").select_for_update()
+        held = dict(rows.values_list("pk", "lease_holder"))
+        sent = [one for one in sent if one.delivery.pk in held]
+        mine = {one.delivery.pk for one in sent if held[one.delivery.pk] == one.delivery.lease_holder}
         DeliveryAttempt.objects.bulk_create(
             [
                 DeliveryAttempt(
@@ -196,6 +208,8 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
             _held(release).update(**_FREE)
         _move_endpoint(endpoint, channel, sent)
         for one in sent:
+            if one.delivery.pk not in mine:
+                continue  # somebody else sends it, and tells of it
             signal = {DeliveryState.ACCEPTED: delivery_accepted, DeliveryState.FAILED: delivery_failed}.get(
                 DeliveryState(one.state)
             )
@@ -210,7 +224,9 @@ _FREE: dict[str, Any] = {"lease_holder": None, "lease_expires_at": None}
 def _refused(one: Sent) -> float | None:
     """Store a failed attempt; return the delay before the next one, if there is one."""
     delivery, outcome = one.delivery, one.outcome
-    schedule = chatapi_settings.WEBHOOK_RETRY_SCHEDULE or [chatapi_settings.WEBHOOK_RETRY_DELAY] * 3
+    schedule = chatapi_settings.WEBHOOK_RETRY_SCHEDULE
+    if schedule is None:
+        schedule = [chatapi_settings.WEBHOOK_RETRY_DELAY] * 3
     if delivery.client_id is None:
         schedule = []  # somebody watches a test event
     failure = (outcome.error or f"status {outcome.status}")[:255]
@@ -255,6 +271,10 @@ def _move_endpoint(endpoint: WebhookEndpoint, channel: Channel, sent: Sequence[S
 
 def _give_up(pending: QuerySet[Delivery], failure: str) -> None:
     unclaimed = pending.filter(Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=timezone.now()))
+    if delivery_failed.has_listeners(Delivery):
+        for delivery in unclaimed.select_for_update().iterator():
+            delivery.state, delivery.failure = DeliveryState.FAILED, failure
+            send_on_commit(delivery_failed, sender=Delivery, delivery=delivery)
     unclaimed.update(
         state=DeliveryState.FAILED,
         failure=failure,
@@ -321,6 +341,7 @@ def make_test_delivery(*, channel: Channel) -> Delivery:
 def enable_webhook(*, channel: Channel) -> None:
     """Send to the channel's webhook again, after a 410 or at once while its circuit is open."""
     with transaction.atomic(using=router.db_for_write(Delivery)):
+        _locked(channel.pk)  # first, as in record()
         channel.webhook_disabled_at = None
         channel.save(update_fields=["webhook_disabled_at"])
         WebhookEndpoint.objects.filter(channel=channel).update(

@@ -255,6 +255,14 @@ def mark_read(*, dialog: Dialog, agent: Any) -> None:
             announce_on_commit(dialog.client)
 
 
+def release(*, agent: Any) -> None:
+    """Let all clients of an agent who goes for good wait again, for the groups that they were handed over to."""
+    theirs = Dialog.objects.filter(agent=agent, state=DialogState.OPEN).order_by("client")
+    for dialog in theirs.select_related("client__channel", "group"):
+        with contextlib.suppress(DialogClosed, NotYourDialog):  # somebody was faster
+            transfer(dialog=dialog, by=agent, group=dialog.group)
+
+
 # Back to the bot
 
 

@@ -151,18 +151,15 @@ def claim_left(*, pk: Any) -> Message | None:
     request = left.select_related("client__channel").first()
     if request is None:
         return None
+    too_often = False
     if request.client.dialog_id is not None:
         changes = _closed(AnswerState.HANDED_OVER, "")
     elif request.answer_state == AnswerState.PARTIAL:
         changes = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
-    elif request.ask_count > chatapi_settings.BOT_RETRIES:
-        with contextlib.suppress(answers.ClaimLost):
-            answers.fail(
-                request=request, failure=f"Asked {request.ask_count} times; each time the asking process died."
-            )
-        return None
     else:
-        changes = _claim(ask_count=request.ask_count + 1)
+        # What was asked too often is claimed as well: what waited to be asked again has no holder.
+        too_often = request.ask_count > chatapi_settings.BOT_RETRIES
+        changes = _claim(ask_count=request.ask_count + (0 if too_often else 1))
     # Deliberately no lock: SQLite has none, MariaDB none for one table of a join. The condition repeats all that
     # the decision was made from.
     if not left.filter(
@@ -171,7 +168,14 @@ def claim_left(*, pk: Any) -> Message | None:
         return None
     for name, value in changes.items():
         setattr(request, name, value)
-    return request if request.answer_state == AnswerState.PENDING else None
+    if request.answer_state != AnswerState.PENDING:
+        return None
+    if too_often:
+        failure = request.failure or "each time the asking process died."
+        with contextlib.suppress(answers.ClaimLost):
+            answers.fail(request=request, failure=f"Asked {request.ask_count} times; {failure}")
+        return None
+    return request
 
 
 def ask_again_later(*, request: Message, failure: str) -> float | None:

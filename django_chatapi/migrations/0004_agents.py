@@ -1,6 +1,8 @@
+import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
 import django_chatapi.models.fields
+import django_chatapi.tokens
 from django.conf import settings
 from django.db import migrations, models
 
@@ -65,6 +67,11 @@ class Migration(migrations.Migration):
             model_name='message',
             name='agent_name',
             field=models.CharField(help_text='The username of who wrote an agent reply.', max_length=255, null=True, verbose_name='agent'),
+        ),
+        migrations.AlterField(
+            model_name='channel',
+            name='webhook_secret',
+            field=models.CharField(default=django_chatapi.tokens.make_webhook_secret, help_text='The receiver checks the webhook-signature header with it.', max_length=255, validators=[django.core.validators.RegexValidator('\\A(?!whsec_\\Z)', 'This is only the beginning of a secret.')], verbose_name='webhook signing secret'),
         ),
         migrations.AlterField(
             model_name='message',
@@ -157,6 +164,10 @@ class Migration(migrations.Migration):
             model_name='client',
             index=models.Index(condition=models.Q(('dialog__isnull', False)), fields=['dialog'], name='chatapi_client_dialog'),
         ),
+        migrations.AddIndex(
+            model_name='client',
+            index=models.Index(fields=['channel', 'client_id'], name='chatapi_client_search', opclasses=['int8_ops', 'varchar_pattern_ops']),
+        ),
         migrations.AddField(
             model_name='dialogchange',
             name='client',
@@ -178,19 +189,43 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='dialog',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['waiting_since', 'id', 'channel'], name='chatapi_dialog_waiting'),
+            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['waiting_since', 'id'], name='chatapi_dialog_waiting'),
         ),
         migrations.AddIndex(
             model_name='dialog',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['-last_message_at', '-id', 'channel'], name='chatapi_dialog_open'),
+            index=models.Index(condition=models.Q(('state', 'waiting'), ('group__isnull', True)), fields=['channel', 'waiting_since', 'id'], name='chatapi_dialog_waiting_channel'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'waiting'), ('group__isnull', False)), fields=['group', 'waiting_since', 'id'], name='chatapi_dialog_waiting_group'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'open')), fields=['-last_message_at', '-id'], name='chatapi_dialog_open'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'open'), ('group__isnull', True)), fields=['channel', '-last_message_at', '-id'], name='chatapi_dialog_open_channel'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'open'), ('group__isnull', False)), fields=['group', '-last_message_at', '-id'], name='chatapi_dialog_open_group'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'closed')), fields=['-closed_at', '-id'], name='chatapi_dialog_closed'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'closed'), ('group__isnull', True)), fields=['channel', '-closed_at', '-id'], name='chatapi_dialog_closed_channel'),
+        ),
+        migrations.AddIndex(
+            model_name='dialog',
+            index=models.Index(condition=models.Q(('state', 'closed'), ('group__isnull', False)), fields=['group', '-closed_at', '-id'], name='chatapi_dialog_closed_group'),
         ),
         migrations.AddIndex(
             model_name='dialog',
             index=models.Index(condition=models.Q(('state', 'open')), fields=['agent', '-last_message_at', '-id'], name='chatapi_dialog_mine'),
-        ),
-        migrations.AddIndex(
-            model_name='dialog',
-            index=models.Index(condition=models.Q(('state', 'closed')), fields=['-closed_at', '-id', 'channel'], name='chatapi_dialog_closed'),
         ),
         migrations.AddIndex(
             model_name='dialog',

@@ -100,6 +100,7 @@ class Channel(models.Model):
         _("webhook signing secret"),
         max_length=255,
         default=make_webhook_secret,
+        validators=[RegexValidator(r"\A(?!whsec_\Z)", _("This is only the beginning of a secret."))],
         help_text=_("The receiver checks the webhook-signature header with it."),
     )
     previous_webhook_secret = models.CharField(

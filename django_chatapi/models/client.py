@@ -48,7 +48,14 @@ class Client(models.Model):
         permissions = [("answer_client", _("Can answer clients"))]
         constraints = [models.UniqueConstraint(fields=["channel", "client_id"], name="chatapi_client_unique")]
         indexes = [
-            models.Index(fields=["dialog"], condition=Q(dialog__isnull=False), name="chatapi_client_dialog")
+            models.Index(fields=["dialog"], condition=Q(dialog__isnull=False), name="chatapi_client_dialog"),
+            # The beginning of an id. The order of the unique index is the collation's, in which the ids with one
+            # beginning need not stand together.
+            models.Index(
+                fields=["channel", "client_id"],
+                opclasses=["int8_ops", "varchar_pattern_ops"],
+                name="chatapi_client_search",
+            ),
         ]
 
     def __str__(self) -> str:

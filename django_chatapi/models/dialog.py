@@ -71,6 +71,23 @@ class AgentPresence(models.Model):
         return self.get_state_display()
 
 
+def _of_list(state: str, *order: str) -> list[models.Index]:
+    """The indexes of a list of dialogs. Each dialog is in two of them.
+
+    Deliberately not one of channel and group for both parts: that a column is null does not tell PostgreSQL that
+    the index goes on in the order of the next one.
+    """
+    of_state = Q(state=state)
+    name = f"chatapi_dialog_{state}"
+    return [
+        models.Index(fields=order, condition=of_state, name=name),
+        models.Index(
+            fields=["channel", *order], condition=of_state & Q(group__isnull=True), name=f"{name}_channel"
+        ),
+        models.Index(fields=["group", *order], condition=of_state & Q(group__isnull=False), name=f"{name}_group"),
+    ]
+
+
 class Dialog(models.Model):
     """One stay of a client with agents: it waits, one agent has it, it is closed.
 
@@ -144,22 +161,12 @@ class Dialog(models.Model):
         verbose_name = _("dialog")
         verbose_name_plural = _("dialogs")
         indexes = [
-            # Each list in its order. The channel stands behind, so that others' rows are passed over in the index.
-            models.Index(
-                fields=["waiting_since", "id", "channel"],
-                condition=Q(state="waiting"),
-                name="chatapi_dialog_waiting",
-            ),
-            models.Index(
-                fields=["-last_message_at", "-id", "channel"],
-                condition=Q(state="open"),
-                name="chatapi_dialog_open",
-            ),
+            # Each list in its order: all of it; what is for all agents of a channel; what is for a group.
+            *_of_list("waiting", "waiting_since", "id"),
+            *_of_list("open", "-last_message_at", "-id"),
+            *_of_list("closed", "-closed_at", "-id"),
             models.Index(
                 fields=["agent", "-last_message_at", "-id"], condition=Q(state="open"), name="chatapi_dialog_mine"
-            ),
-            models.Index(
-                fields=["-closed_at", "-id", "channel"], condition=Q(state="closed"), name="chatapi_dialog_closed"
             ),
             models.Index(
                 fields=["search_key", "state"],

@@ -177,7 +177,11 @@ def _read_time(text: str | None) -> dt.datetime | None:
         raise CommandError(
             _("--since: “%(text)s” is no time; write one such as 2026-01-31T08:00Z.") % {"text": text}
         )
-    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    try:
+        moment = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+        return moment.astimezone(dt.timezone.utc)
+    except OverflowError as error:
+        raise CommandError(_("--since: “%(text)s” is out of range.") % {"text": text}) from error
 
 
 def _state(health: WebhookHealth) -> str:
