@@ -9,7 +9,7 @@ from django_chatapi.bots import Answer, Bot, Question
 HELP = """I repeat what you say. Beyond that:
 /buttons – a text and two buttons
 /slow N – "working…" now, "done" after N seconds
-/agent – hand over to a person
+/agent – hand over to a person; /bot comes back
 /end – end the session
 /fail – fail, as a broken bot would
 /image – an image
@@ -21,6 +21,10 @@ class DemoBot(Bot):
     """Shows each thing a bot can do."""
 
     def answer(self, question: Question) -> Answer | Iterator[Answer]:
+        if question.event_name == "livechatFinished":
+            # A client who left by a phrase has got the farewell of the switch.
+            by_agent = (question.data or {}).get("closedBy") == "agent"
+            return Answer.text("The agent has left. You talk with the bot again.") if by_agent else Answer()
         if question.event_name is not None:
             data = json.dumps(question.data or {}, ensure_ascii=False)
             return Answer.text(f"Event {question.event_name} with {data}", nlp_class="/Event")
@@ -51,7 +55,17 @@ class DemoBot(Bot):
         yield Answer.text("done", nlp_class="/Slow")
 
     def say_agent(self, argument: str) -> Answer:
-        switch = {"type": "switch", "firstMessage": argument or "A client asks for a person."}
+        switch = {
+            "type": "switch",
+            "firstMessage": argument or "A client asks for a person.",
+            "lastMessage": "You talk with the bot again.",
+            "closeChatPhrases": ["Back to the bot", "/bot"],
+            "appendCloseChatButton": True,
+            "ignoreOffline": True,
+            "attributes": {"Language": "English", "Plan": "Demo"},
+            "sendMessagesToOperator": True,
+            "sendMessageHistoryAmount": 20,
+        }
         return Answer([{"type": "text", "text": "I call a person."}, switch], nlp_class="/Agent")
 
     def say_end(self, argument: str) -> Answer:

@@ -41,7 +41,7 @@ class ConsoleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "mount_line": MOUNT_LINE,
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/django_chatapi/console/console.html", context)
 
     def has_module_permission(self, request: HttpRequest) -> bool:

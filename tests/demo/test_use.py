@@ -30,9 +30,9 @@ def data_dir(running):
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_printed_curl_lines_work_as_printed(running):
     lines = re.findall(r"^  (curl .+)$", running.output, re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 5
 
-    done = [subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True) for line in lines]
+    done = [subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True) for line in lines[:4]]
     hello, buttons, history, queued = (json.loads(one.stdout) for one in done)
 
     assert hello["token"] == running.token
@@ -45,6 +45,31 @@ def test_the_printed_curl_lines_work_as_printed(running):
     wait_until(lambda: "botResponse" in sink.read_text(), PATIENCE, "the answer at the webhook")
     assert "NOT VERIFIED" not in sink.read_text()
 
+    done = subprocess.run(["bash", "-c", lines[4]], capture_output=True, text=True, check=True)
+    assert [reply["type"] for reply in json.loads(done.stdout)["data"]["replies"]] == ["text", "switch"]
+    again = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["data"]["handedOver"] is True
+
+
+def test_the_agent_logs_in_and_has_the_client_in_the_console(running, data_dir):
+    kept = dict(line.split("=", 1) for line in shlex.split((data_dir / "env").read_text()))
+    user, password = kept["DEMO_AGENT_USER"], kept["DEMO_AGENT_PASSWORD"]
+    assert f"user {user}, password {password}" in running.output
+    with httpx.Client(base_url=running.site, follow_redirects=True) as browser:
+        browser.post(
+            f"/chatapi/{running.token}", json={"clientId": "handed", "query": "/agent"}
+        ).raise_for_status()
+        login = browser.get(running.printed(r"^  Console   (\S+)  user ").removeprefix(running.site))
+        form = {"username": user, "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        page = browser.post(str(login.url), data=form, headers={"Referer": str(login.url)})
+        assert page.status_code == 200
+        assert 'id="chatapi-console-config"' in page.text
+        waiting = browser.get("/chatapi-agents/dialogs", params={"state": "waiting"}).json()["dialogs"]
+        assert "handed" in [dialog["clientId"] for dialog in waiting]
+        client = browser.get(running.printed(r"^  Client    (\S+)  "))
+        assert client.status_code == 200
+        assert "client.js" in client.text
+
 
 def test_the_env_file_lets_other_commands_join(running, data_dir):
     env = data_dir / "env"
@@ -54,6 +79,8 @@ def test_the_env_file_lets_other_commands_join(running, data_dir):
         "REDIS_URL",
         "SECRET_KEY",
         "CHATAPI_WEBHOOK_ALLOWED_NETWORKS",
+        "DEMO_AGENT_USER",
+        "DEMO_AGENT_PASSWORD",
     ]
     joining = running.printed(r"^  (set -a; .+; set \+a)$")
     assert shlex.split(joining)[3].rstrip(";") == str(env)

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -26,7 +27,7 @@ from django.db.utils import ConnectionHandler
 from django.urls import reverse
 
 from django_chatapi.actions import channels
-from django_chatapi.models import Channel
+from django_chatapi.models import AgentGroup, CannedAnswer, Channel
 from django_chatapi.tokens import TOKEN_PATTERN
 from example_project.processes import Children
 from example_project.settings import database
@@ -34,6 +35,9 @@ from example_project.settings import database
 HOST = "127.0.0.1"
 CHANNEL_NAME = "Demo"
 ADMIN = "admin"
+AGENT = "agent"
+#: What agents insert by a slash and the name.
+CANNED_ANSWERS = {"hello": "Hello! How can I help?", "bye": "Thank you for asking. Have a good day!"}
 
 #: The receiver of this start, or of an earlier one.
 SINK_URL = re.compile(rf"http://{re.escape(HOST)}:\d+/webhook")
@@ -48,6 +52,8 @@ READY = """Ready. The Chat API answers at {site}{api}
   Token     {token}
   Admin     {site}{admin}  user {user}, password {password}
   API docs  {site}{docs}
+  Console   {site}{console}  user {agent}, password {agent_password}
+  Client    {site}{client}  a page to talk from
 
 Say something, ask for buttons, read what was said, have an answer sent to a webhook:
 
@@ -55,6 +61,10 @@ Say something, ask for buttons, read what was said, have an answer sent to a web
   curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/buttons"}}' -w '\\n'
   curl '{address}/client/test/history' -w '\\n'
   curl '{address}/async' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hi"}}' -w '\\n'
+
+Have a person called, who is you, in the console:
+
+  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/agent"}}' -w '\\n'
 
 The webhook's receiver writes what arrives into {sink_log}: tail -f it.
 
@@ -99,11 +109,14 @@ class Command(BaseCommand):
                 data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatapi-demo-")))
             folder = _make_folder(data_dir)
             valkey_port = _free_port()
+            kept = _kept_environment(folder)
             environment = {
                 "DATABASE_URL": f"sqlite:///{quote(str(folder / 'site.sqlite3'))}",
                 "REDIS_URL": redis_url or f"redis://{HOST}:{valkey_port}/0",
-                "SECRET_KEY": _kept_secret_key(folder) or secrets.token_urlsafe(50),
+                "SECRET_KEY": kept.get("SECRET_KEY") or secrets.token_urlsafe(50),
                 "CHATAPI_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+                "DEMO_AGENT_USER": AGENT,
+                "DEMO_AGENT_PASSWORD": kept.get("DEMO_AGENT_PASSWORD") or secrets.token_urlsafe(12),
             }
             sink_port = _free_port()
             _write_environment(folder, environment)
@@ -114,11 +127,11 @@ class Command(BaseCommand):
             children.start("sink", sys.executable, "manage.py", "chatapi_sink", "--port", str(sink_port))
             # Meanwhile the web process imports what it needs; it looks at the database when it is asked something.
             webhook_url = f"http://{HOST}:{sink_port}/webhook"
-            channel, password = _fill_database(environment["DATABASE_URL"], token, webhook_url)
+            channel, password = _fill_database(environment, token, webhook_url)
             children.start("worker", *_worker(folder))
             self._wait_until_ready(children, port, channel)
             if not self._stopping:
-                self._say_ready(folder, port, channel, password)
+                self._say_ready(folder, port, channel, password, environment["DEMO_AGENT_PASSWORD"])
             while not self._stopping:
                 children.check()
                 time.sleep(PAUSE)
@@ -152,7 +165,9 @@ class Command(BaseCommand):
                 raise CommandError(f"The web process does not answer.{children.tail('web')}")
             time.sleep(PAUSE)
 
-    def _say_ready(self, folder: Path, port: int, channel: Channel, password: str | None) -> None:
+    def _say_ready(
+        self, folder: Path, port: int, channel: Channel, password: str | None, agent_password: str
+    ) -> None:
         site = f"http://{HOST}:{port}"
         path = reverse("django_chatapi:request", args=[channel.token])
         self.stdout.write(
@@ -165,6 +180,10 @@ class Command(BaseCommand):
                 user=ADMIN,
                 password=password or f"as before (manage.py changepassword {ADMIN} sets a new one)",
                 docs=reverse("swagger-ui"),
+                console=reverse("admin:django_chatapi_console_changelist"),
+                agent=AGENT,
+                agent_password=agent_password,
+                client=reverse("client", args=[channel.token]),
                 env=shlex.quote(str(folder / "env")),
                 sink_log=folder / "sink.log",
                 folder=folder,
@@ -228,12 +247,11 @@ def _make_folder(path: Path) -> Path:
         raise CommandError(f"--data-dir: {error}") from error
 
 
-def _kept_secret_key(folder: Path) -> str | None:
-    """The secret key of the last start, so that logins and links made then are still good."""
+def _kept_environment(folder: Path) -> dict[str, str]:
+    """What the last start wrote, so that logins and links made then are still good."""
     with contextlib.suppress(FileNotFoundError, ValueError):
-        lines = shlex.split((folder / "env").read_text())
-        return dict(line.split("=", 1) for line in lines).get("SECRET_KEY")
-    return None
+        return dict(line.split("=", 1) for line in shlex.split((folder / "env").read_text()))
+    return {}
 
 
 def _write_environment(folder: Path, environment: dict[str, str]) -> None:
@@ -263,21 +281,22 @@ def _worker(folder: Path) -> list[str]:
     return [*command, *threads, "--beat", "--schedule", str(folder / "celerybeat-schedule")]
 
 
-def _fill_database(url: str, token: str | None, webhook_url: str) -> tuple[Channel, str | None]:
-    """Migrate the demo's database, and make what is not there yet: a channel, and an admin.
+def _fill_database(environment: dict[str, str], token: str | None, webhook_url: str) -> tuple[Channel, str | None]:
+    """Migrate the demo's database, and make what is not there yet: a channel, an admin, and an agent.
 
     The channel's webhook is set unless it is somebody else's receiver.
 
     Returns the channel, and the admin's password if it was made now.
     """
     # The settings were loaded with another database, before anybody could know about this one.
-    connections["default"] = ConnectionHandler({"default": database(url)})["default"]
+    connections["default"] = ConnectionHandler({"default": database(environment["DATABASE_URL"])})["default"]
     try:
         call_command("migrate", verbosity=0)
         channel = _channel(token)
         if not channel.webhook_url or SINK_URL.fullmatch(channel.webhook_url):
             channel.webhook_url = webhook_url
             channel.save(update_fields=["webhook_url"])
+        _make_agent(channel, environment["DEMO_AGENT_PASSWORD"])
         return channel, _password()
     except DatabaseError as error:
         raise CommandError(f"The database cannot be used: {error}") from error
@@ -301,3 +320,20 @@ def _password() -> str | None:
     password = secrets.token_urlsafe(12)
     users.create_superuser(ADMIN, password=password)
     return password
+
+
+def _make_agent(channel: Channel, password: str) -> None:
+    """An agent who may answer the clients of the channel, with this password."""
+    users: Any = get_user_model().objects
+    agent, new = users.get_or_create(
+        username=AGENT, defaults={"first_name": "Kim", "last_name": "Lee", "is_staff": True}
+    )
+    if not agent.check_password(password):
+        agent.set_password(password)
+        agent.save()
+    group, _ = AgentGroup.objects.get_or_create(channel=channel, name="Support")
+    group.members.add(agent)
+    if new:
+        agent.user_permissions.add(Permission.objects.get(codename="answer_client"))
+        for shortcut, text in CANNED_ANSWERS.items():
+            CannedAnswer.objects.get_or_create(shortcut=shortcut, defaults={"text": text})
