@@ -3,9 +3,13 @@
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_backends, get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.db import connections
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -32,6 +36,10 @@ _JUST_CLOSED = 60
 CLIENTS = 20
 #: Most notes, and most changes, that go with a transcript.
 REMARKS = 200
+
+#: Most parts of a list that are merged. Who sees more than these sees most: there is little to pass over, and
+#: making a plan would take longer.
+_MOST_POOLS = 100
 
 _RELATED = ("channel", "client", "agent", "group")
 
@@ -105,7 +113,7 @@ LISTS = {
 def list_dialogs(
     sight: Sight, list_name: str, *, search: str = "", limit: int, after: tuple[dt.datetime, int] | None = None
 ) -> DialogPage:
-    """A page of one of the :data:`LISTS`, as far as the agent sees it, with one query.
+    """A page of one of the :data:`LISTS`, as far as the agent sees it, with at most two queries.
 
     Args:
         search: the beginning of a client id, in any case.
@@ -113,33 +121,58 @@ def list_dialogs(
     """
     state, order = LISTS[list_name]
     column, descending = order.removeprefix("-"), order.startswith("-")
-    if list_name == "mine":
-        dialogs = Dialog.objects.filter(agent=sight.agent_pk, state=state)
-    else:
-        dialogs = _visible_by_channel(sight).filter(state=state)
+    dialogs = Dialog.objects.filter(state=state)
     if search:
         dialogs = dialogs.filter(search_key__startswith=search.lower())
     if after is not None:
         moment, pk = after
-        beyond = "lt" if descending else "gt"
-        same = Q(**{column: moment, f"pk__{beyond}": pk})
-        # The first condition says the same once more, so that the index begins at the place.
-        dialogs = dialogs.filter(
-            Q(**{f"{column}__{beyond}e": moment}), Q(**{f"{column}__{beyond}": moment}) | same
-        )
-    ordered = dialogs.order_by(order, "-pk" if descending else "pk").select_related(*_RELATED)
-    found = list(ordered[: limit + 1])
-    page = found[:limit]
-    last = (getattr(page[-1], column), page[-1].pk) if page else None
-    return DialogPage(page, len(found) > limit, last)
+        # Deliberately not "beyond the moment, or at it and beyond the key": the index would not begin there.
+        at_it = Q(**{column: moment, f"pk__{'gte' if descending else 'lte'}": pk})
+        dialogs = dialogs.filter(~at_it, **{f"{column}__{'lte' if descending else 'gte'}": moment})
+    ordering = (order, "-pk" if descending else "pk")
+    if list_name == "mine":
+        dialogs = dialogs.filter(agent=sight.agent_pk)
+    elif not sight.everything:
+        pools = _pools(sight)
+        if not pools:
+            return DialogPage([], False, None)
+        if search or len(pools) > _MOST_POOLS:
+            dialogs = dialogs.filter(reduce(or_, pools))
+        else:
+            return _merged_page([dialogs.filter(pool) for pool in pools], column, ordering, limit)
+    found = list(dialogs.order_by(*ordering).select_related(*_RELATED)[: limit + 1])
+    places = [(getattr(dialog, column), dialog.pk) for dialog in found]
+    return _page(found[:limit], places, limit)
 
 
-def _visible_by_channel(sight: Sight) -> QuerySet[Dialog]:
-    """What lists show of others' dialogs: deliberately without an OR over tables' ends, which indexes do badly."""
-    if sight.everything:
-        return Dialog.objects.all()
-    of_groups = Q(group__isnull=True) | Q(group__in=sight.group_pks)
-    return Dialog.objects.filter(of_groups, channel__in=sight.channel_pks)
+def _pools(sight: Sight) -> list[Q]:
+    """What an agent sees of others' dialogs, in parts of which each has its indexes."""
+    for_all = [Q(channel=pk, group__isnull=True) for pk in sorted(sight.channel_pks)]
+    return [*for_all, *(Q(group=pk) for pk in sorted(sight.group_pks))]
+
+
+def _merged_page(
+    pools: Sequence[QuerySet[Dialog]], column: str, ordering: Sequence[str], limit: int
+) -> DialogPage:
+    """A page out of several pools: the database reads no more than the beginning of each.
+
+    With one condition for all of them it would read the rows of everybody until it has enough that the agent
+    sees: those that wait for other agents, say, and wait longest since nobody comes.
+    """
+    parts = [pool.values_list(column, "pk") for pool in pools]
+    if connections[pools[0].db].features.supports_slicing_ordering_in_compound:
+        # PostgreSQL takes them in turn, row by row, only if each is in order by itself.
+        parts = [part.order_by(*ordering)[: limit + 1] for part in parts]
+    first, *others = parts
+    merged = first.union(*others, all=True) if others else first
+    places = list(merged.order_by(*ordering)[: limit + 1])
+    pks = [pk for _, pk in places[:limit]]
+    by_pk = Dialog.objects.select_related(*_RELATED).in_bulk(pks)
+    return _page([by_pk[pk] for pk in pks if pk in by_pk], places, limit)
+
+
+def _page(dialogs: list[Dialog], places: Sequence[tuple[dt.datetime, int]], limit: int) -> DialogPage:
+    return DialogPage(dialogs, len(places) > limit, places[:limit][-1] if places else None)
 
 
 def changed_dialogs(client_pks: Iterable[int]) -> list[Dialog]:
@@ -178,13 +211,17 @@ def changes_of(dialog: Dialog) -> list[DialogChange]:
 
 
 def clients_to_take(sight: Sight, search: str, channel_pk: int | None) -> list[Client]:
-    """Clients whose id begins with a text, on the channels that an agent sees. The whole id comes first."""
-    channels = Channel.objects.order_by()
-    if not sight.everything:
-        channels = channels.filter(pk__in=sight.channel_pks)
+    """Clients whose id begins with a text, on the channels that an agent sees. The whole id comes first.
+
+    The channels are spelled out because the indexes begin with them.
+    """
+    clients = Client.objects.select_related("channel", "dialog")
     if channel_pk is not None:
-        channels = channels.filter(pk=channel_pk)
-    clients = Client.objects.filter(channel__in=channels).select_related("channel", "dialog")
+        clients = clients.filter(channel=channel_pk) if sight.sees_channel(channel_pk) else clients.none()
+    elif sight.everything:
+        clients = clients.filter(channel__in=Channel.objects.order_by())
+    else:
+        clients = clients.filter(channel__in=sight.channel_pks)
     exact = list(clients.filter(client_id=search)[:CLIENTS])
     others = clients.filter(client_id__startswith=search).exclude(client_id=search)
     return [*exact, *others.order_by("-pk")[: CLIENTS - len(exact)]]
@@ -216,10 +253,23 @@ def someone_online(channel: Channel, group: AgentGroup | None) -> bool:
 def agents_of(channel: Channel) -> list[tuple[Any, PresenceState]]:
     """The agents of a channel with their presence: who is online first, then by username."""
     users = get_user_model()._default_manager.filter(is_active=True, chatapi_groups__channel=channel).distinct()
-    agents = [user for user in users.select_related("chatapi_presence") if is_agent(user)]
+    agents = _agents_among(users.select_related("chatapi_presence"))
     found = [(agent, _presence(getattr(agent, "chatapi_presence", None))) for agent in agents]
     order = list(PresenceState)
     return sorted(found, key=lambda one: (order.index(one[1]), one[0].get_username()))
+
+
+def _agents_among(users: QuerySet[Any]) -> list[Any]:
+    """Those of the users who may answer clients.
+
+    Whom Django's own backend lets, one query tells, if it is the first that is asked; about the others each user
+    is asked.
+    """
+    first = get_backends()[0]
+    known = set()
+    if type(first) is ModelBackend:
+        known = set(users.filter(pk__in=first.with_perm(PERMISSION).values("pk")).values_list("pk", flat=True))
+    return [user for user in users if user.pk in known or is_agent(user)]
 
 
 def groups_of(channel: Channel) -> list[AgentGroup]:

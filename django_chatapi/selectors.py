@@ -225,11 +225,20 @@ def _events_of_agents(
     return found
 
 
-def sequence_before(client: Client, since: dt.datetime) -> int:
-    """The sequence number below the first event at or after ``since``; the last one if there is none."""
+def sequence_before(client: Client, since: dt.datetime, *, of_agents: bool = False) -> int:
+    """The sequence number below the first event at or after ``since``; the last one if there is none.
+
+    Args:
+        of_agents: agents' events count too, for callers who name types.
+    """
     messages = Message.objects.filter(client=client, created_at__gte=since).order_by("created_at", "sequence")
     states = ClientState.objects.filter(client=client, saved_at__gte=since)
     found = [rows.values_list("sequence", flat=True).first() for rows in (messages, states)]
+    if of_agents:
+        changes = DialogChange.objects.filter(client=client, created_at__gte=since).order_by("sequence")
+        typing = Dialog.objects.filter(client=client, typing_at__gte=since).order_by("typing_sequence")
+        found.append(changes.values_list("sequence", flat=True).first())
+        found.append(typing.values_list("typing_sequence", flat=True).first())
     return min((number - 1 for number in found if number is not None), default=client.last_sequence)
 
 

@@ -7,9 +7,17 @@ from typing import Any
 from django.db import router, transaction
 
 from ..bots.base import Answer
-from ..constants import OPEN_ANSWER_STATES, QUEUED_ROUTES, AnswerState, MessageType, Route, Status
+from ..constants import (
+    OPEN_ANSWER_STATES,
+    QUEUED_ROUTES,
+    AnswerState,
+    DialogChangeKind,
+    MessageType,
+    Route,
+    Status,
+)
 from ..exceptions import BotFailed
-from ..models import Client, Message, rows
+from ..models import Client, DialogChange, Message, rows
 from ..wire.envelope import answer_data, button_texts, failure_data, handed_over_data, join_data
 from ..wire.switch import find_switch
 from . import dialogs
@@ -34,8 +42,9 @@ def publish(
         failure: with ``INTERRUPTED``, why.
 
     Returns:
-        The message. If an agent has the client by now, nothing is written and the request is closed as
-        ``HANDED_OVER``: the bot never talks over an agent. What is returned then says so to the caller.
+        The message. If an agent has the client by now, or had it since the request, nothing is written and the
+        request is closed as ``HANDED_OVER``: the bot never talks over an agent. What is returned then says so to
+        the caller.
 
     Raises:
         ClaimLost
@@ -103,7 +112,7 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
     with transaction.atomic(using=router.db_for_write(Message)):
         _move(request, state, failure)
         moment = take_turn(client, end_session)
-        if client.dialog_id is not None:
+        if client.dialog_id is not None or _agent_came_meanwhile(request):
             _move(request, AnswerState.HANDED_OVER, "", claimed=False)
             request.answer_state = AnswerState.HANDED_OVER
             return handed_over(request)
@@ -130,6 +139,15 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
             dialogs.hand_over(request=request, switch=switch)
     request.answer_state = state
     return message
+
+
+def _agent_came_meanwhile(request: Message) -> bool:
+    """Whether an agent had the client since it asked, and has left again: the answer would come after the talk."""
+    client = request.client
+    if client.last_sequence == request.sequence + 1:
+        return False  # nothing happened: mostly there is nothing to look up
+    joined = DialogChange.objects.filter(client=client, sequence__gt=request.sequence)
+    return joined.filter(kind=DialogChangeKind.JOINED).exists()
 
 
 def _move(request: Message, state: AnswerState, failure: str, *, claimed: bool = True) -> None:

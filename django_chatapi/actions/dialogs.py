@@ -25,7 +25,7 @@ from ..constants import (
 )
 from ..exceptions import AlreadyTaken, DialogClosed, InvalidRequest, NotYourDialog
 from ..models import AgentGroup, Channel, Client, Dialog, DialogChange, DialogNote, Message, rows
-from ..wire.dialogs import full_name, one_line, preview
+from ..wire.dialogs import one_line, preview
 from ..wire.envelope import text_reply
 from ..wire.switch import Switch
 from . import pushes
@@ -427,7 +427,7 @@ def _write_down(
         sequence=dialog.client.last_sequence,
         kind=kind,
         agent_name=agent.get_username() if agent else "",
-        shown_name=full_name(agent)[:255] if agent else "",
+        shown_name=agent.get_full_name()[:255] if agent else "",
         by_name=by.get_username() if by else "",
         detail=detail,
         created_at=dialog.client.last_activity_at or timezone.now(),

@@ -236,7 +236,9 @@ def _remember_connection(client: Client, connection_id: str) -> None:
 
 def _refuse_repetition(client: Client, key: str, digest: str, now: dt.datetime) -> None:
     window = dt.timedelta(seconds=chatapi_settings.IDEMPOTENCY_WINDOW)
-    same = Message.objects.filter(client=client, idempotency_key=key, created_at__gt=now - window)
+    # Agents' replies have keys too, which are none of the callers'.
+    requests = Message.objects.filter(client=client, type=MessageType.REQUEST)
+    same = requests.filter(idempotency_key=key, created_at__gt=now - window)
     first = same.order_by("sequence").first()
     if first is None:
         return

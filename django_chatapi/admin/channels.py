@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..actions import channels
-from ..models import Channel, Client, Delivery, DeliveryAttempt, Message
+from ..models import Channel, Client, Delivery, DeliveryAttempt, Dialog, DialogChange, DialogNote, Message
 from ..tokens import mask
 from .bounds import BoundedDeletion
 from .forms import ChannelForm, RotateTokenForm, RotateWebhookSecretForm, RotationForm
@@ -40,6 +40,9 @@ class ChannelAdmin(WebhookPages, BoundedDeletion):
         Message: "client__channel",
         Delivery: "channel",
         DeliveryAttempt: "channel",
+        Dialog: "channel",
+        DialogChange: "client__channel",
+        DialogNote: "dialog__channel",
     }
     instead_of_deletion = gettext_lazy("switch the channel off instead")
 

@@ -5,18 +5,31 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from .. import selectors
-from ..models import Channel, Client, ClientState, Connection, Delivery, DeliveryAttempt, Message
+from ..constants import DialogState
+from ..models import (
+    Channel,
+    Client,
+    ClientState,
+    Connection,
+    Delivery,
+    DeliveryAttempt,
+    Dialog,
+    DialogChange,
+    DialogNote,
+    Message,
+)
 from .bounds import BoundedDeletion, RecordAdmin
 from .texts import clip, pretty_bytes, visible
 from .transcript import TEXT_LIMIT, transcript_page
 
-#: Connections that a client's page shows, latest first.
-CONNECTIONS = 20
+#: Connections, and dialogs with agents, that a client's page shows, latest first.
+CONNECTIONS = DIALOGS = 20
 
 
 def named(clients: QuerySet[Client], name: str) -> QuerySet[Client]:
@@ -35,8 +48,15 @@ class ClientAdmin(BoundedDeletion, RecordAdmin):
     search_fields = ["client_id"]
     search_help_text = _("A whole client id, or the beginning of one.")
     fields = ["shown_id", "channel", "created_at", "last_activity_at", "session"]
-    readonly_fields = ["shown_id", "session"]
-    deleted_along = {Message: "client", Delivery: "client", DeliveryAttempt: "delivery__client"}
+    readonly_fields = ["shown_id", "session", "with_whom"]
+    deleted_along = {
+        Message: "client",
+        Delivery: "client",
+        DeliveryAttempt: "delivery__client",
+        Dialog: "client",
+        DialogChange: "client",
+        DialogNote: "dialog__client",
+    }
     instead_of_deletion = _("delete them with a script, bit by bit")
 
     @admin.display(description=_("client id"))
@@ -49,6 +69,23 @@ class ClientAdmin(BoundedDeletion, RecordAdmin):
             return "–"
         state = _("open") if client.session_open else _("ended")
         return f"{client.session_number} ({state})"
+
+    @admin.display(description=_("with"))
+    def with_whom(self, client: Client) -> str | SafeString:
+        # Without select_related: one page asks, and the list does not.
+        dialog = Dialog.objects.select_related("agent", "group").filter(pk=client.dialog_id or 0).first()
+        if dialog is None:
+            return str(_("the bot"))
+        if dialog.agent is not None:
+            words = _("the agent %(name)s") % {"name": dialog.agent.get_username()}
+        elif dialog.state == DialogState.WAITING and dialog.group is not None:
+            words = _("nobody; waits for %(group)s") % {"group": dialog.group.name}
+        else:
+            words = str(_("nobody; waits for an agent"))
+        return format_html('<a href="{}"><bdi>{}</bdi></a>', self._dialog_url(dialog), words)
+
+    def get_fields(self, request: HttpRequest, obj: Client | None = None) -> Any:
+        return [*self.fields, "with_whom"] if may_view(request, Dialog) else self.fields
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Client], search_term: str
@@ -77,7 +114,13 @@ class ClientAdmin(BoundedDeletion, RecordAdmin):
             context["state_text"] = clip(pretty_bytes(bytes(state.value)), TEXT_LIMIT * 4)
         if may_view(request, Connection):
             context["connections"] = Connection.objects.filter(client=client).order_by("-pk")[:CONNECTIONS]
+        if may_view(request, Dialog):
+            latest = Dialog.objects.filter(client=client).select_related("agent", "group").order_by("-pk")
+            context["dialogs"] = [(dialog, self._dialog_url(dialog)) for dialog in latest[:DIALOGS]]
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _dialog_url(self, dialog: Dialog) -> str:
+        return reverse("admin:django_chatapi_dialog_change", args=[dialog.pk], current_app=self.admin_site.name)
 
 
 def may_view(request: HttpRequest, model: Any) -> bool:

@@ -15,9 +15,9 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from ..dialog_selectors import is_agent
 from ..models import Console
 
-PERMISSION = "django_chatapi.answer_client"
 #: What a host adds to its urls so that the console has something to talk to.
 MOUNT_LINE = 'path("chatapi-agents/", include("django_chatapi.agents.urls")),'
 
@@ -45,10 +45,10 @@ class ConsoleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "admin/django_chatapi/console/console.html", context)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(PERMISSION)
+        return is_agent(request.user)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(PERMISSION)
+        return is_agent(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -12,7 +12,7 @@ from .. import dialog_selectors, selectors
 from ..actions import dialogs
 from ..api.base import validated
 from ..api.requests import idempotency_key
-from ..exceptions import ClientNotFound, InvalidRequest
+from ..exceptions import ClientNotFound, DialogNotFound, InvalidRequest
 from ..models import AgentGroup, Channel, Connection, Dialog
 from ..tokens import mask
 from ..wire.agent_inputs import (
@@ -25,6 +25,7 @@ from ..wire.agent_inputs import (
 )
 from ..wire.dialogs import change_item, dialog_row, make_place, note_item, read_place, transcript_item
 from ..wire.envelope import envelope, make_cursor, read_cursor, text_reply
+from ..wire.json import UnsafeJSON, loads
 from ..wire.times import format_time
 from . import schema
 from .base import AgentViewSet
@@ -68,12 +69,14 @@ class DialogViewSet(AgentViewSet):
         client = selectors.find_client(channel, valid["client_id"])
         if client is None:
             raise ClientNotFound
+        if client.dialog is not None and not self.sight.sees(client.dialog):
+            raise DialogNotFound  # it waits for another group, or was taken in it
         return Response(dialog_row(dialogs.take_client(client=client, agent=request.user)))
 
     @schema.retrieve_dialog
     def retrieve(self, request: Request, pk: int) -> Response:
         valid = validated(TranscriptInput, request.query_params.dict())
-        before = read_cursor(valid["before"]) if "before" in valid else None
+        before = _read_before(valid["before"]) if "before" in valid else None
         dialog = self.dialog(pk)
         messages, has_more = dialog_selectors.transcript(dialog, before=before, limit=valid.get("limit", PAGE))
         notes, changes = dialog_selectors.notes_of(dialog), dialog_selectors.changes_of(dialog)
@@ -172,17 +175,41 @@ def _client_state(dialog: Dialog) -> dict[str, Any]:
     state = selectors.state_of(dialog.client)
     if state is None:
         return {"clientState": None, "clientStateText": None}
-    value = json.loads(bytes(state.value))
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    return {"clientState": value, "clientStateText": text[:STATE_LIMIT]}
+    raw = bytes(state.value)
+    try:
+        value = loads(raw)
+    except UnsafeJSON:
+        # Clients save any JSON, also numbers and texts that could not be written anew: as it came, for reading.
+        return {"clientState": None, "clientStateText": raw.decode()[:STATE_LIMIT]}
+    return {"clientState": value, "clientStateText": _pretty(value)}
+
+
+def _pretty(value: Any) -> str:
+    """JSON for reading, not written any further than it is shown: indented, a state can be many times its size."""
+    text = ""
+    for part in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value):
+        text += part
+        if len(text) >= STATE_LIMIT:
+            break
+    return text[:STATE_LIMIT]
+
+
+def _read_before(cursor: str) -> int:
+    try:
+        return read_cursor(cursor)
+    except InvalidRequest as error:
+        raise InvalidRequest(details={"before": (error.details or {})["cursor"]}) from None
 
 
 def _add_names(body: dict[str, Any]) -> None:
-    """Put ``agentName`` beside each ``agent`` of messages, notes and changes."""
+    """Put the full names beside the usernames of messages, notes and changes."""
     items = [item["event"] for item in body.get("messages", ())] + body.get("notes", []) + body.get("changes", [])
-    names = dialog_selectors.full_names({item["agent"] for item in items if item["agent"]})
+    people = {item[key] for item in items for key in ("agent", "by") if item.get(key)}
+    names = dialog_selectors.full_names(people)
     for item in items:
         item["agentName"] = names.get(item["agent"], item["agent"])
+        if "by" in item:
+            item["byName"] = names.get(item["by"], item["by"])
 
 
 def _user_named(username: str) -> Any:

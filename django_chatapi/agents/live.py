@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.db import DatabaseError
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from .. import dialog_selectors
 from ..actions import presences
@@ -39,8 +40,14 @@ _PAUSE = 0.1
 _OVERLAP = 10
 #: Most dialogs that a sweep looks at.
 _SWEPT = 500
-#: Close codes of ours (RFC 6455, section 7.4.2): who is not an agent, or is no more.
+#: A page that has not pinged for this long is let go, in seconds: what its agent sees is looked up at each ping.
+#: Pages ping every 30 s, and once a minute where a browser slows down those that nobody looks at.
+_SILENCE = 150.0
+#: Close codes of ours (RFC 6455, section 7.4.2): who is not an agent, or is no more; who was silent.
 NOT_AN_AGENT = 4403
+SILENT = 4408
+#: The registered code for “try again later”: the database is away.
+TRY_LATER = 1013
 
 
 class Desk:
@@ -130,18 +137,20 @@ def desk_of(loop: asyncio.AbstractEventLoop) -> Desk:
 class Console:
     """One page of an agent, as long as its socket is open."""
 
-    def __init__(self, user: Any, send: Send) -> None:
-        self._user = user
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._user = scope.get("user")
+        self._session = scope.get("session")
         self._send = send
+        self._looked_at = 0.0
         self._sight: Sight | None = None
         self._rows: dict[int, str | None] = {}
         self._sender: asyncio.Task[None] | None = None
 
-    async def look(self) -> bool:
+    async def look(self) -> int | None:
         """Look up what the agent sees now, and note that they were here.
 
         Returns:
-            Whether the user is an agent. While the database is away: who was, is.
+            The code to close with, unless the user is an agent. While the database is away: who was, is.
         """
 
         def look() -> Sight | None:
@@ -149,16 +158,22 @@ class Console:
                 return None
             # Anew each time: permissions are taken away while pages are open.
             user = get_user_model()._default_manager.filter(pk=self._user.pk).first()
-            if user is None or not dialog_selectors.is_agent(user):
+            if user is None or not dialog_selectors.is_agent(user) or not _logged_in(user, self._session):
                 return None
             presences.saw(agent_pk=user.pk)
             return dialog_selectors.sight_of(user)
 
+        self._looked_at = asyncio.get_running_loop().time()
         try:
             self._sight = await in_database_thread(look)
         except DatabaseError as error:
             logger.warning("An agent could not be looked up: %s", type(error).__name__)
-        return self._sight is not None
+            return TRY_LATER if self._sight is None else None
+        return NOT_AN_AGENT if self._sight is None else None
+
+    def patience(self) -> float:
+        """How long the page may stay silent from now on, in seconds."""
+        return self._looked_at + _SILENCE - asyncio.get_running_loop().time()
 
     def tell(self, rows: list[tuple[Dialog, str]]) -> None:
         """Tell the page of those dialogs that its agent sees. What a slow page has not got yet is replaced."""
@@ -206,23 +221,42 @@ class ConsoleSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})  # before anything is refused, or the page would not learn why
-        console = Console(scope.get("user"), send)
-        if not await console.look():
-            await send({"type": "websocket.close", "code": NOT_AN_AGENT})
+        console = Console(scope, send)
+        if (code := await console.look()) is not None:
+            await send({"type": "websocket.close", "code": code})
             return
         desk = desk_of(asyncio.get_running_loop())
         desk.join(console)
         try:
             await console.say(json.dumps({"type": "hello", "agent": scope["user"].get_username()}))
-            while (message := await receive())["type"] != "websocket.disconnect":
-                if not _is_ping(message.get("text")):
-                    continue
-                if not await console.look():
-                    await send({"type": "websocket.close", "code": NOT_AN_AGENT})
-                    return
-                await console.say('{"type": "pong"}')
+            code = await self._answer_pings(console, receive)
         finally:
             desk.leave(console)
+        if code is not None:
+            await send({"type": "websocket.close", "code": code})
+
+    async def _answer_pings(self, console: Console, receive: Receive) -> int | None:
+        """Until the page leaves (None), or has to (the code to close with)."""
+        while True:
+            try:
+                message = await asyncio.wait_for(receive(), console.patience())
+            except asyncio.TimeoutError:
+                return SILENT
+            if message["type"] == "websocket.disconnect":
+                return None
+            if _is_ping(message.get("text")):
+                if (code := await console.look()) is not None:
+                    return code
+                await console.say('{"type": "pong"}')
+
+
+def _logged_in(user: Any, session: Any) -> bool:
+    """Whether the session is still this user's: they may have logged out, or changed their password, elsewhere."""
+    if session is None:
+        return True  # the host tells in its own way who it is
+    now = session.__class__(session.session_key)
+    same_user = now.get(SESSION_KEY) == user._meta.pk.value_to_string(user)
+    return same_user and constant_time_compare(now.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash())
 
 
 def _is_ping(text: str | None) -> bool:

@@ -94,6 +94,7 @@ take_client = _describe(
     "Take a client that nobody handed over",
     AlreadyTaken,
     ClientNotFound,
+    DialogNotFound,
     answer=documents.DialogDocument,
     request=inputs.TakeClientInput,
     examples=[OpenApiExample("Client", {"channelId": 1, "clientId": "test"}, request_only=True)],

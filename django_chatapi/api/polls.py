@@ -100,7 +100,7 @@ def open_poll(*, channel: Channel, token: str, valid: dict[str, Any]) -> Poll:
     if cursor is not None:
         position, since = read_cursor(cursor), None
     elif since is not None:
-        position = selectors.sequence_before(client, since)
+        position = selectors.sequence_before(client, since, of_agents=bool(valid.get("types")))
     else:
         position = connection.position
     wanted = EventFilter(

@@ -72,6 +72,7 @@ class ChangeDocument(serializers.Serializer[Any]):
     agent = serializers.CharField(allow_null=True)
     agentName = serializers.CharField(allow_null=True)
     by = serializers.CharField(allow_null=True, help_text="Who did it; null is the client or the bot.")
+    byName = serializers.CharField(allow_null=True)
     detail = serializers.CharField(help_text="The name of the group, if it is about one.")
     timestamp = serializers.CharField()
 

@@ -36,7 +36,9 @@ def one_line(text: str) -> str:
 
 def full_name(user: Any) -> str:
     """What colleagues call a user: the full name, or else the username."""
-    return str(user.get_full_name() or user.get_username())
+    # Users that are not Django's own need not have a full name.
+    name = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    return str(name or user.get_username())
 
 
 def dialog_row(dialog: Dialog) -> dict[str, Any]:
@@ -63,8 +65,23 @@ def dialog_row(dialog: Dialog) -> dict[str, Any]:
 def transcript_item(message: Message, *, token: str, client_id: str) -> dict[str, Any]:
     """A message in a transcript: as in a history, with who wrote it. The token is masked: agents call nothing."""
     item = history_item(message, token=mask(token), client_id=client_id)
+    if message.type != MessageType.REQUEST:
+        item["event"]["data"] = _without_hidden(item["event"]["data"])
     item["event"]["agent"] = message.agent_name
     return item
+
+
+def _without_hidden(data: Any) -> Any:
+    """The data of an answer without what its switch reply keeps from agents."""
+    if not isinstance(data, dict) or not isinstance(data.get("replies"), list):
+        return data
+    return {**data, "replies": [_shown_reply(reply) for reply in data["replies"]]}
+
+
+def _shown_reply(reply: Any) -> Any:
+    if isinstance(reply, dict) and reply.get("type") == "switch":
+        return {name: value for name, value in reply.items() if name != "hiddenAttributes"}
+    return reply
 
 
 def note_item(note: DialogNote) -> dict[str, Any]:
@@ -112,4 +129,5 @@ def read_place(cursor: str) -> tuple[dt.datetime, int]:
         or timezone.is_aware(place[0]) != settings.USE_TZ
     ):
         raise InvalidRequest(details={"cursor": [_("Not a cursor; send one exactly as you received it.")]})
-    return place
+    # Databases do not know all the zones that Python reads.
+    return (place[0].astimezone(dt.timezone.utc) if settings.USE_TZ else place[0]), place[1]

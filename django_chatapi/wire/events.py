@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 
 from ..models import ClientState, Dialog, DialogChange, Message
-from .dialogs import full_name
 from .envelope import envelope, make_cursor
 from .times import format_time
 
@@ -16,7 +15,7 @@ def event_text(entry: Entry, *, token: str, client_id: str) -> str:
     """One event as JSON: a message with its envelope (a request as it was sent), or the state that was saved.
 
     For callers who ask for them also that an agent joined, left or types: ``{"clientId", "agent", "timestamp"}``
-    with the name that clients see.
+    with the full name. Usernames are none of the clients' business: without a full name it is null.
     """
     if isinstance(entry, ClientState):
         head = {"clientId": client_id, "cid": entry.connection_id, "timestamp": format_time(entry.saved_at)}
@@ -25,7 +24,7 @@ def event_text(entry: Entry, *, token: str, client_id: str) -> str:
     if isinstance(entry, DialogChange):
         return _dump({"type": entry.kind, "event": _of_agent(client_id, entry.shown_name, entry.created_at)})
     if isinstance(entry, Dialog):
-        name = full_name(entry.agent) if entry.agent else ""
+        name = entry.agent.get_full_name() if entry.agent else ""
         return _dump({"type": "agentTyping", "event": _of_agent(client_id, name, entry.typing_at)})
     return _dump({"type": entry.type, "event": envelope(entry, token=token, client_id=client_id)})
 

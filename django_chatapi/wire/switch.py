@@ -8,8 +8,8 @@ from typing import Any
 _MAX_TEXT = 20_000
 #: Longest name of a group.
 _MAX_NAME = 255
-#: More messages than these are all of them: databases count no further than 64 bits, and slowly.
-_MAX_HISTORY = 1_000
+#: Most earlier messages that are counted off: databases do it slowly, and no further than 64 bits.
+_MAX_HISTORY = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _history(reply: dict[str, Any]) -> int | None:
     if reply.get("sendMessagesToOperator") is not True:
         return 0
     amount = reply.get("sendMessageHistoryAmount")
-    return max(amount, 0) if type(amount) is int and amount <= _MAX_HISTORY else None
+    return min(max(amount, 0), _MAX_HISTORY) if type(amount) is int else None
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ export class Acts {
     #store;
     #onTaken;
     #refresh;
-    #busy = false;
+    #last = Promise.resolve();
 
     /** ``onTaken`` gets the row of a dialog that is now this agent's; ``refresh`` looks again after a failure. */
     constructor({ store, onTaken, refresh }) {
@@ -51,11 +51,13 @@ export class Acts {
         }
     }
 
-    async #do(call, then = () => {}) {
-        if (this.#busy) {
-            return;
-        }
-        this.#busy = true;
+    /** One after the other: who takes a dialog and closes it at once means both, in this order. */
+    #do(call, then = () => {}) {
+        this.#last = this.#last.then(() => this.#step(call, then));
+        return this.#last;
+    }
+
+    async #step(call, then) {
         try {
             const row = await call();
             calm();
@@ -63,8 +65,6 @@ export class Acts {
             then(row);
         } catch (error) {
             complain(error);
-        } finally {
-            this.#busy = false;
         }
         // Also after a failure: somebody else was faster, and the page should show it.
         this.#refresh().catch(() => {});

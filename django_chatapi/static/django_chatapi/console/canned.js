@@ -109,7 +109,10 @@ export class CannedAnswers {
         }
         const wanted = beginning.toLowerCase();
         const starts = answers.filter((answer) => answer.shortcut.toLowerCase().startsWith(wanted));
-        const holds = answers.filter((answer) => !starts.includes(answer) && answer.text.toLowerCase().includes(wanted));
+        // One letter is in almost every text.
+        const holds = answers.filter(
+            (answer) => wanted.length > 1 && !starts.includes(answer) && answer.text.toLowerCase().includes(wanted),
+        );
         this.#offered = [...starts, ...holds];
         this.#byButton = byButton;
         if (!this.#offered.length && !byButton && answers.length) {

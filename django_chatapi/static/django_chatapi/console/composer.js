@@ -1,11 +1,11 @@
-// Where an agent writes: a reply to the client, or a note that the client never gets. What could not be sent stays
-// in the field.
+// Where an agent writes: a reply to the client, or a note that the client never gets. The field is free for the next
+// message at once; what could not be sent comes back to it, with the reason.
 
 import { api } from "./api.js";
 import { CannedAnswers } from "./canned.js";
 import { config, say } from "./config.js";
 import { setAttributes, setText } from "./dom.js";
-import { calm } from "./notices.js";
+import { calm, complain } from "./notices.js";
 
 const TYPING_EVERY = 3000; // milliseconds
 const MOST_LINES = 8;
@@ -27,12 +27,13 @@ export class Composer {
     #modes = [...document.querySelectorAll("#console-modes button")];
     #reason = document.getElementById("console-reason");
     #send = document.getElementById("console-send");
+    #sending = document.getElementById("console-sending");
     #canned;
     #mode = "reply";
     #id = null;
     #drafts = new Map(); // of all dialogs, until the page is left
-    #keys = new Map();
-    #sending = new Set();
+    #outbox = new Map(); // by dialog: what is being sent, oldest first
+    #returned = new Map(); // by place: what came back, and why
     #typedAt = 0;
 
     /** ``onSent`` follows a message or note; ``onGate`` is what the button in the field's place does. */
@@ -98,7 +99,7 @@ export class Composer {
     #fill() {
         this.#canned.close();
         this.#field.value = this.#drafts.get(this.#place) ?? "";
-        this.#complain("");
+        this.#showReason();
         this.#grow();
     }
 
@@ -118,7 +119,7 @@ export class Composer {
         setAttributes(this.#field, { "aria-label": label, placeholder: say(note ? "noteHint" : "replyHint") });
         setText(this.#send.querySelector("span"), say(note ? "addNote" : "send"));
         this.#drawGate(row);
-        this.#busy();
+        this.#showSending();
         if (hadFocus && writable && !this.#form.contains(document.activeElement)) {
             this.#field.focus();
         }
@@ -137,9 +138,8 @@ export class Composer {
     #changed() {
         const { value } = this.#field;
         this.#drafts.set(this.#place, value);
-        this.#keys.delete(this.#place);
         this.#grow();
-        this.#busy();
+        this.#showSending();
         if (this.#mode === "reply" && value.trim() && !value.startsWith("/")) {
             this.#sayTyping();
         }
@@ -172,47 +172,70 @@ export class Composer {
         }
     }
 
-    async #submit() {
-        const place = this.#place;
-        const [id, mode] = [this.#id, this.#mode];
+    #submit() {
+        const [id, mode, place] = [this.#id, this.#mode, this.#place];
         const text = this.#field.value;
-        if (!text.trim() || this.#sending.has(place) || id === null) {
+        if (!text.trim() || id === null || !this.#gate.hidden) {
             return;
         }
-        const key = this.#keys.get(place) ?? newKey();
-        this.#keys.set(place, key);
-        this.#sending.add(place);
-        this.#complain("");
-        this.#busy();
-        try {
-            const sent = mode === "note" ? await api.note(id, text) : await api.send(id, text, key);
-            this.#drafts.delete(place);
-            this.#keys.delete(place);
-            this.#sending.delete(place);
-            calm();
+        // The same text again after a lost answer is the same message.
+        const again = this.#returned.get(place);
+        const key = again?.text === text ? again.key : newKey();
+        this.#returned.delete(place);
+        this.#drafts.delete(place);
+        this.#typedAt = 0;
+        this.#fill();
+        const waiting = this.#outbox.get(id) ?? [];
+        this.#outbox.set(id, waiting);
+        waiting.push({ mode, place, text, key });
+        if (waiting.length === 1) {
+            this.#deliver(id, waiting);
+        }
+        this.#showSending();
+    }
+
+    /** One after the other, so that they arrive in order; when one fails, those behind it come back too. */
+    async #deliver(id, waiting) {
+        while (waiting.length) {
+            const { mode, text, key } = waiting[0];
+            try {
+                await (mode === "note" ? api.note(id, text) : api.send(id, text, key));
+                waiting.shift();
+                calm();
+                this.#onSent(id, mode);
+            } catch (error) {
+                this.#giveBack(waiting.splice(0), error);
+            }
+            this.#showSending();
+        }
+    }
+
+    #giveBack(items, error) {
+        const reason = say("notSent", { reason: error.message });
+        for (const place of new Set(items.map((item) => item.place))) {
+            const back = items.filter((item) => item.place === place);
+            const text = back.map((item) => item.text).join("\n");
+            // Joined, they are another message than the first, which may have arrived.
+            const key = back.length === 1 ? back[0].key : newKey();
+            this.#returned.set(place, { text, key, reason });
+            this.#drafts.set(place, [text, this.#drafts.get(place)].filter(Boolean).join("\n"));
             if (place === this.#place) {
                 this.#fill();
-                this.#typedAt = 0;
-            }
-            this.#onSent(id, mode, sent);
-        } catch (error) {
-            this.#sending.delete(place);
-            if (place === this.#place) {
-                this.#complain(say("notSent", { reason: error.message }));
+            } else {
+                complain(new Error(reason));
             }
         }
-        this.#busy();
     }
 
-    #complain(text) {
-        setText(this.#reason, text);
-        this.#reason.hidden = !text;
-        setAttributes(this.#field, { "aria-invalid": text ? "true" : null });
+    #showReason() {
+        const reason = this.#returned.get(this.#place)?.reason ?? "";
+        setText(this.#reason, reason);
+        this.#reason.hidden = !reason;
+        setAttributes(this.#field, { "aria-invalid": reason ? "true" : null });
     }
 
-    #busy() {
-        const busy = this.#sending.has(this.#place);
-        this.#field.readOnly = busy;
-        setAttributes(this.#send, { "aria-disabled": String(busy || !this.#field.value.trim()) });
+    #showSending() {
+        this.#sending.hidden = !this.#outbox.get(this.#id)?.length;
+        setAttributes(this.#send, { "aria-disabled": String(!this.#field.value.trim()) });
     }
 }

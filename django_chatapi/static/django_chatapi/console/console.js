@@ -42,7 +42,6 @@ const queue = new Queue({ store, openId, onList: (list) => beginList(list).catch
 const search = new Search({ store, openId, onClient: (client) => acts.takeClient(client) });
 const live = new Live(config.socket, { onMessage: heard, refresh, onState: showState });
 
-let focusWhenLoaded = null; // where the focus goes once the dialog is there
 let lastHeard = null; // the client's last message, to tell what is new
 let readPosted = ""; // what was last reported as read
 
@@ -92,7 +91,7 @@ function heard({ type, dialogs = [], ids = [] }) {
     if (type === "dialogs") {
         store.put(dialogs);
         if (dialogs.some((row) => row.id === dialog.id)) {
-            refreshDialog();
+            refreshDialog().catch(() => {}); // Told again with the next change, and by the clock.
         }
     } else if (type === "gone") {
         if (ids.includes(dialog.id)) {
@@ -141,6 +140,7 @@ function follow() {
 function open(id) {
     if (id !== dialog.id) {
         location.hash = `dialog-${id}`;
+        follow(); // The event for it comes later.
     }
 }
 
@@ -176,9 +176,8 @@ function dialogChanged(what) {
     if (what === "loaded" || what === "refreshed") {
         announceClient(what === "refreshed");
     }
-    if (what === "loaded" && focusWhenLoaded) {
-        composer.focus(focusWhenLoaded);
-        focusWhenLoaded = null;
+    if (what === "loaded" && !byId("console-lists").hidden) {
+        queue.choose(store.listOf(dialog.row)); // Opened by its address, it may stand in another list.
     }
     look();
 }
@@ -228,12 +227,9 @@ function look() {
 function taken(row) {
     queue.choose("mine");
     search.clear();
-    if (row.id === dialog.id) {
-        composer.focus("reply");
-    } else {
-        focusWhenLoaded = "reply";
-        open(row.id);
-    }
+    open(row.id);
+    // At once: what is typed before the transcript is there would be taken for single keys.
+    composer.focus("reply");
 }
 
 function sent(id, mode) {
@@ -331,7 +327,12 @@ store.listen((changes) => {
     }
 });
 addEventListener("hashchange", follow);
-document.addEventListener("visibilitychange", look);
+document.addEventListener("visibilitychange", () => {
+    look();
+    if (document.visibilityState === "visible") {
+        presence.load().catch(() => {}); // It may have been changed elsewhere, or have run out.
+    }
+});
 setInterval(() => {
     if (document.visibilityState === "visible") {
         refreshDialog().catch(() => {});

@@ -61,7 +61,7 @@ function agents({ agents: all }, row) {
     const others = all.filter((agent) => agent.username !== row.agent);
     others.sort((one, other) => ORDER[one.state] - ORDER[other.state] || one.name.localeCompare(other.name));
     const options = others.map((agent) => {
-        const name = agent.username === config.username ? say("you", { name: agent.name }) : agent.name;
+        const name = agent.username === config.username ? say("you", { name: agent.name || agent.username }) : agent.name;
         const presence = make("small", { class: "console-presence", "data-state": agent.state }, say(agent.state));
         return option("agent", agent.username, make("bdi", {}, name || agent.username), presence);
     });

@@ -22,7 +22,7 @@ export class Head {
 
     show(row) {
         paintAvatar(this.#avatar, row.clientId);
-        setText(this.#title, shownId(row.clientId));
+        setText(this.#title.firstElementChild, shownId(row.clientId));
         const facts = [
             make("span", { class: "console-chip", "data-state": row.state }, say(`state_${row.state}`)),
             row.agent && row.agent !== config.username ? make("bdi", {}, row.agentName || row.agent) : null,

@@ -35,15 +35,17 @@ export class Live {
         document.addEventListener("visibilitychange", hurry);
     }
 
-    /** No more attempts: the server said that this person has no business here. */
+    /** The server said that this person has no business here: no more attempts, until somebody comes to look. */
     refuse() {
         this.#become("refused");
         Object.values(this.#timers).forEach(clearTimeout);
-        this.#socket?.close();
+        const socket = this.#socket;
+        this.#socket = null;
+        socket?.close();
     }
 
     #become(state) {
-        if (this.#state !== state && this.#state !== "refused") {
+        if (this.#state !== state) {
             this.#state = state;
             this.#handlers.onState(state);
         }
@@ -124,11 +126,16 @@ export class Live {
         this.#poll();
     }
 
+    /** There may be a connection now, or the person may have logged in again in another tab. */
     #hurry() {
-        if (this.#state !== "live" && this.#state !== "refused" && this.#socket === null) {
+        if (this.#socket === null) {
             clearTimeout(this.#timers.retry);
             this.#failures = 0;
+            if (this.#state === "refused") {
+                this.#become("connecting");
+            }
             this.#connect();
+            this.#poll();
         }
     }
 
@@ -140,18 +147,21 @@ export class Live {
         this.#polling = true;
         try {
             await this.#handlers.refresh();
-            if (this.#state !== "live") {
-                this.#become("polling");
-            }
+            this.#polled("polling");
         } catch {
-            if (this.#state !== "live") {
-                this.#become("unreachable");
-            }
+            this.#polled("unreachable");
         } finally {
             this.#polling = false;
         }
         if (this.#state !== "live" && this.#state !== "refused") {
             this.#timers.poll = setTimeout(() => this.#poll(), POLL_EVERY);
+        }
+    }
+
+    /** How a poll went, unless something better or worse happened meanwhile. */
+    #polled(state) {
+        if (this.#state !== "live" && this.#state !== "refused") {
+            this.#become(state);
         }
     }
 }

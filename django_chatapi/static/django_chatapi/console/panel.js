@@ -55,7 +55,7 @@ function pairs(rows) {
         "dl",
         {},
         given.map(([name, value]) =>
-            make("div", {}, make("dt", {}, make("bdi", {}, name)), make("dd", { dir: "auto" }, value)),
+            make("div", {}, make("dt", {}, make("bdi", {}, name)), make("dd", {}, typeof value === "string" ? make("bdi", {}, value) : value)),
         ),
     );
 }

@@ -118,7 +118,7 @@ const SHOW = {
             return make(
                 "li",
                 {},
-                image ? picture(image, title || say("image")) : null,
+                webAddress(image) ? picture(image, say("image")) : null,
                 make("strong", { dir: "auto" }, title),
                 make("p", { dir: "auto" }, string(card, "description", "")),
                 url ? make("p", {}, link(url, string(card, "btnText", ""))) : null,

@@ -34,9 +34,9 @@ export function makeRow(row) {
         "a",
         { class: "console-row", href: `#dialog-${row.id}`, "data-id": row.id, tabindex: "-1" },
         avatar(row.clientId),
-        make("bdi", { class: "console-row-name" }, shownId(row.clientId)),
+        make("span", { class: "console-row-name" }, make("bdi", {}, shownId(row.clientId))),
         make("time", { class: "console-row-time" }),
-        make("span", { class: "console-row-text", dir: "auto" }),
+        make("span", { class: "console-row-text" }, make("bdi")),
         make("span", { class: "console-row-badge" }),
         make("span", { class: "console-row-where" }),
     );
@@ -52,7 +52,7 @@ export function updateRow(node, row, openId) {
         "data-state": row.state,
         "data-unread": row.unread > 0 && row.state !== "closed" ? "" : null,
     });
-    setText(text, row.lastMessage || "…");
+    setText(text.firstElementChild, row.lastMessage || "…");
     tickRow(node, row);
     setAttributes(time, { "data-waiting": row.state === "waiting" ? "" : null });
     const unread = row.state === "closed" ? 0 : row.unread;

@@ -143,7 +143,7 @@ export class Search {
             "button",
             { type: "button", class: "console-row", tabindex: "-1", "data-state": "bot" },
             avatar(client.clientId),
-            make("bdi", { class: "console-row-name" }, shownId(client.clientId)),
+            make("span", { class: "console-row-name" }, make("bdi", {}, shownId(client.clientId))),
             make("span", { class: "console-row-time console-link" }, say("takeClient")),
             make("span", { class: "console-row-text" }, say("withBot")),
             make("span", { class: "console-row-badge" }),

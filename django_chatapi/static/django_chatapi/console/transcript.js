@@ -86,7 +86,9 @@ export class Transcript {
     /** The first entry in view, and where it stands: messages put above it must not push it away. */
     #anchor() {
         const top = this.#view.getBoundingClientRect().top;
-        const node = [...this.#list.children].find((child) => child.getBoundingClientRect().bottom > top);
+        // Days move: the first of a day's messages may be among those that come.
+        const said = this.#list.querySelectorAll(":scope > :not(.console-day)");
+        const node = [...said].find((child) => child.getBoundingClientRect().bottom > top);
         return node && { node, at: node.getBoundingClientRect().top };
     }
 
@@ -136,7 +138,7 @@ function makeNote({ name, at, text }) {
         "li",
         { class: "console-note" },
         make("p", { class: "console-who" }, icon("lock"), make("strong", {}, say("internalNote")), " ", make("bdi", {}, name)),
-        make("div", { class: "console-bubble" }, prose(text), make("p", { class: "console-foot" }, when(at))),
+        make("div", { class: "console-bubble" }, make("div", { class: "console-said" }, prose(text)), make("p", { class: "console-foot" }, when(at))),
     );
 }
 
@@ -154,7 +156,7 @@ function makeMessage({ side, name, at, event }) {
         make(
             "div",
             { class: "console-bubble" },
-            ...(side === "client" ? asked(event) : answered(event)),
+            make("div", { class: "console-said" }, ...(side === "client" ? asked(event) : answered(event))),
             make("p", { class: "console-foot" }, when(at), status),
         ),
     );
