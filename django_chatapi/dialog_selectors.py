@@ -200,9 +200,8 @@ def transcript(dialog: Dialog, *, before: int | None, limit: int) -> tuple[list[
 
 
 def notes_of(dialog: Dialog) -> list[DialogNote]:
-    """The latest notes of the client's dialogs up to this one, oldest first: colleagues wrote them to be read."""
-    notes = DialogNote.objects.filter(dialog=dialog).order_by("-pk")
-    return list(notes[:REMARKS])[::-1]
+    """The latest notes of a dialog, oldest first."""
+    return list(DialogNote.objects.filter(dialog=dialog).order_by("-pk")[:REMARKS])[::-1]
 
 
 def changes_of(dialog: Dialog) -> list[DialogChange]:

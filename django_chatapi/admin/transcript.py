@@ -11,7 +11,7 @@ from .. import selectors
 from ..constants import WRONG_ANSWER_STATES, MessageType
 from ..models import Client, Message
 from .replies import Shown, show
-from .texts import clip, pretty
+from .texts import clip, pretty, visible
 
 #: Messages on one page.
 PAGE = 50
@@ -76,7 +76,8 @@ def transcript_page(client: Client, query: Mapping[str, str]) -> TranscriptPage:
 
 def entry(message: Message, limit: int | None) -> Entry:
     """A message, taken apart for showing; texts are cut after ``limit`` characters."""
-    side, speaker = SPEAKERS[MessageType(message.type)]
+    side, role = SPEAKERS[MessageType(message.type)]
+    speaker = f"{role} {visible(message.agent_name)}" if message.agent_name else str(role)
     text, data, replies = clip(message.query or "", limit), message.data, []
     if message.type != MessageType.REQUEST:
         text = ""
