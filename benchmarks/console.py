@@ -136,24 +136,27 @@ class Listening:
     """A console's socket, while this is entered; it notes when each message first showed in a row."""
 
     def __init__(self, port: int, cookie: str) -> None:
-        from websockets.sync.client import connect
-
         self.seen: dict[int, float] = {}
-        self._socket = connect(
-            f"ws://127.0.0.1:{port}/chatapi-agents/live",
-            additional_headers={"Cookie": f"sessionid={cookie}"},
-            origin=f"http://127.0.0.1:{port}",
-            compression=None,
-        )
-        assert json.loads(self._socket.recv())["type"] == "hello"
+        self._port, self._cookie = port, cookie
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Listening":
+        from websockets.sync.client import connect
+
+        connection = connect(
+            f"ws://127.0.0.1:{self._port}/chatapi-agents/live",
+            additional_headers={"Cookie": f"sessionid={self._cookie}"},
+            origin=f"http://127.0.0.1:{self._port}",
+            compression=None,
+        )
+        self._socket = self._stack.enter_context(connection)
+        assert json.loads(self._socket.recv())["type"] == "hello"
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._stack.close()
         self._thread.join()
 
     def _listen(self) -> None:

@@ -55,7 +55,9 @@ async function errorOf(response) {
 }
 
 async function call(method, path, { query = {}, body, signal, idempotencyKey } = {}) {
-    const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+    const given = Object.entries(query).filter(
+        ([, value]) => value !== undefined && value !== null && value !== "",
+    );
     const search = given.length ? `?${new URLSearchParams(given)}` : "";
     const headers = { Accept: "application/json" };
     if (method !== "GET") {

@@ -111,7 +111,8 @@ export class CannedAnswers {
         const starts = answers.filter((answer) => answer.shortcut.toLowerCase().startsWith(wanted));
         // One letter is in almost every text.
         const holds = answers.filter(
-            (answer) => wanted.length > 1 && !starts.includes(answer) && answer.text.toLowerCase().includes(wanted),
+            (answer) =>
+                wanted.length > 1 && !starts.includes(answer) && answer.text.toLowerCase().includes(wanted),
         );
         this.#offered = [...starts, ...holds];
         this.#byButton = byButton;

@@ -1,5 +1,5 @@
-// Where an agent writes: a reply to the client, or a note that the client never gets. The field is free for the next
-// message at once; what could not be sent comes back to it, with the reason.
+// Where an agent writes: a reply to the client, or a note that the client never gets. The field is free for the
+// next message at once; what could not be sent comes back to it, with the reason.
 
 import { api } from "./api.js";
 import { CannedAnswers } from "./canned.js";
@@ -13,7 +13,9 @@ const MOST_LINES = 8;
 /** A name for one sending, so that trying again after a lost answer says nothing twice. */
 function newKey() {
     // crypto.randomUUID is missing on plain http.
-    return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16).padStart(8, "0")).join("");
+    return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) =>
+        part.toString(16).padStart(8, "0"),
+    ).join("");
 }
 
 export class Composer {

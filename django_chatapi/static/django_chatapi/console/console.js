@@ -18,6 +18,7 @@ import { Presence } from "./presence.js";
 import { Queue } from "./queue.js";
 import { shownId } from "./rows.js";
 import { Search } from "./search.js";
+import { shortcuts } from "./shortcuts.js";
 import { LISTS, Store } from "./store.js";
 import { Transcript } from "./transcript.js";
 
@@ -38,7 +39,12 @@ const alerts = new Alerts({ store, openId, button: byId("console-sound") });
 const acts = new Acts({ store, onTaken: taken, refresh: () => Promise.all([refreshLists(), refreshDialog()]) });
 const transcript = new Transcript({ onEarlier: () => dialog.earlier().catch(complain) });
 const composer = new Composer({ dialog, onSent: sent, onGate: passGate });
-const queue = new Queue({ store, openId, onList: (list) => beginList(list).catch(complain), onMore: continueList });
+const queue = new Queue({
+    store,
+    openId,
+    onList: (list) => beginList(list).catch(complain),
+    onMore: continueList,
+});
 const search = new Search({ store, openId, onClient: (client) => acts.takeClient(client) });
 const live = new Live(config.socket, { onMessage: heard, refresh, onState: showState });
 
@@ -65,7 +71,9 @@ async function continueList(list) {
 
 function refreshLists() {
     // What is closed changes nobody's work: it is asked for once, and while it is looked at.
-    const wanted = Object.keys(LISTS).filter((list) => list !== "closed" || queue.list === list || !store.page(list));
+    const wanted = Object.keys(LISTS).filter(
+        (list) => list !== "closed" || queue.list === list || !store.page(list),
+    );
     return Promise.all(wanted.map(beginList));
 }
 
@@ -246,66 +254,7 @@ function passGate() {
     pass.call(acts, row);
 }
 
-/** The row that the keyboard is on, or else the open dialog. */
-function rowInHand() {
-    const id = document.activeElement.closest?.(".console-row[data-id]")?.dataset.id;
-    return id ? store.row(Number(id)) : dialog.row;
-}
-
-function withRow(row, act) {
-    return row ? act(row) && undefined : false;
-}
-
-const isListed = () => !(NARROW.matches && dialog.id !== null);
-
-function step(by, event) {
-    const elsewhere = event.target !== document.body && !byId("console-side").contains(event.target);
-    if (!isListed() || (event.key.startsWith("Arrow") && elsewhere)) {
-        return false; // Elsewhere the arrows scroll.
-    }
-    queue.move(by);
-    return true;
-}
-
-function escape(event) {
-    if (byId("console-composer").contains(event.target) && !NARROW.matches) {
-        queue.focus();
-    } else if (byId("console-composer").contains(event.target)) {
-        head.focus();
-    } else if (event.target === byId("console-search")) {
-        queue.focus();
-    } else {
-        leave();
-    }
-}
-
-function enter(event) {
-    if (dialog.id === null || event.target.closest("a, button, summary, details, [role=tab]")) {
-        return false;
-    }
-    composer.focus("reply");
-    return true;
-}
-
-const lists = Object.fromEntries(Object.keys(LISTS).map((list, index) => [index + 1, () => queue.choose(list)]));
-
-listenForKeys({
-    ...lists,
-    j: (event) => step(1, event),
-    k: (event) => step(-1, event),
-    ArrowDown: (event) => step(1, event),
-    ArrowUp: (event) => step(-1, event),
-    Enter: enter,
-    r: () => withRow(dialog.row, () => composer.focus("reply")),
-    n: () => withRow(dialog.row, () => composer.focus("note")),
-    t: () => withRow(rowInHand(), (row) => acts.take(row)),
-    x: () => withRow(dialog.row, (row) => acts.transfer(row)),
-    c: () => withRow(dialog.row, (row) => acts.close(row)),
-    i: () => withRow(dialog.row, () => panel.toggle()),
-    "/": () => search.focus(),
-    "?": () => void showKeys(),
-    Escape: escape,
-});
+listenForKeys(shortcuts({ acts, composer, dialog, head, leave, narrow: NARROW, panel, queue, search, store }));
 
 byId("console-help").addEventListener("click", () => showKeys());
 byId("console-back").addEventListener("click", () => leave());

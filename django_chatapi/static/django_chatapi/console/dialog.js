@@ -114,12 +114,8 @@ export class OpenDialog {
     }
 }
 
-const ROW = [
-    "id clientId channel channelId state agent agentName group oneTime waitingSince createdAt closedAt lastMessageAt",
-    "unread lastMessage",
-]
-    .join(" ")
-    .split(" ");
+const ROW = `id clientId channel channelId state agent agentName group oneTime waitingSince createdAt closedAt
+    lastMessageAt unread lastMessage`.split(/\s+/);
 
 function rowOf(detail) {
     return Object.fromEntries(ROW.map((name) => [name, detail[name]]));

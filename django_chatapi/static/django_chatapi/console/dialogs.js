@@ -46,7 +46,9 @@ export async function chooseTarget(row) {
     try {
         const targets = await api.targets(row.id);
         const offered = [...agents(targets, row), ...groups(targets, row)];
-        choices.replaceChildren(...(offered.length ? offered : [make("p", { class: "console-hollow" }, say("noTargets"))]));
+        choices.replaceChildren(
+            ...(offered.length ? offered : [make("p", { class: "console-hollow" }, say("noTargets"))]),
+        );
         submit.disabled = offered.length === 0;
         choices.querySelector("input")?.focus();
     } catch (error) {
@@ -61,7 +63,8 @@ function agents({ agents: all }, row) {
     const others = all.filter((agent) => agent.username !== row.agent);
     others.sort((one, other) => ORDER[one.state] - ORDER[other.state] || one.name.localeCompare(other.name));
     const options = others.map((agent) => {
-        const name = agent.username === config.username ? say("you", { name: agent.name || agent.username }) : agent.name;
+        const name =
+            agent.username === config.username ? say("you", { name: agent.name || agent.username }) : agent.name;
         const presence = make("small", { class: "console-presence", "data-state": agent.state }, say(agent.state));
         return option("agent", agent.username, make("bdi", {}, name || agent.username), presence);
     });
@@ -71,7 +74,12 @@ function agents({ agents: all }, row) {
 function groups({ groups: all }, row) {
     const options = all.map((name) => {
         const current = name === row.group && row.state === "waiting";
-        return option("group", name, make("bdi", {}, name), current ? make("small", {}, say("currentGroup")) : null);
+        return option(
+            "group",
+            name,
+            make("bdi", {}, name),
+            current ? make("small", {}, say("currentGroup")) : null,
+        );
     });
     return options.length ? [fieldset(say("groups"), options)] : [];
 }

@@ -1,5 +1,5 @@
-// The only way in which the console makes and changes elements. Texts become text nodes, never markup: most of what
-// is shown here was written by strangers.
+// The only way in which the console makes and changes elements. Texts become text nodes, never markup: most of
+// what is shown here was written by strangers.
 
 /** An element with attributes and children; strings among the children become text, null and "" nothing. */
 export function make(tag, attributes = {}, ...children) {

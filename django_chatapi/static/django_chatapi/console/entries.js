@@ -15,7 +15,14 @@ export function entriesOf({ detail, messages, hasMore }) {
         ...detail.changes.filter(placed).map((change, number) => changeEntry(change, number, detail)),
         ...detail.notes.filter(placed).map(noteEntry),
     ].filter(Boolean);
-    return withDays(joined(merged(said, aside.sort((one, other) => compare(one.at, other.at)))));
+    return withDays(
+        joined(
+            merged(
+                said,
+                aside.sort((one, other) => compare(one.at, other.at)),
+            ),
+        ),
+    );
 }
 
 const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
@@ -41,12 +48,22 @@ function isShown({ type, event }) {
 
 function messageEntry({ key, type, event }, detail) {
     const side = SIDES[type] ?? "bot";
-    const names = { client: detail.clientId, bot: say("bot"), agent: event.agentName || event.agent || say("agent") };
+    const names = {
+        client: detail.clientId,
+        bot: say("bot"),
+        agent: event.agentName || event.agent || say("agent"),
+    };
     return { key, kind: "message", at: event.timestamp, side, name: names[side], event };
 }
 
 function noteEntry(note) {
-    return { key: `note:${note.id}`, kind: "note", at: note.timestamp, name: note.agentName || note.agent, text: note.text };
+    return {
+        key: `note:${note.id}`,
+        kind: "note",
+        at: note.timestamp,
+        name: note.agentName || note.agent,
+        text: note.text,
+    };
 }
 
 function changeEntry(change, number, detail) {
@@ -75,7 +92,9 @@ function changeText({ kind, agent, agentName, by, byName, detail }) {
             }
             return say(detail ? "changeToGroup" : "changeToAll", { ...args, by: args.by ?? "–" });
         case "closed":
-            return args.by || args.agent ? say("changeClosed", { by: args.by || args.agent }) : say("changeClosedByClient");
+            return args.by || args.agent
+                ? say("changeClosed", { by: args.by || args.agent })
+                : say("changeClosedByClient");
         default:
             return [kind, args.agent, detail].filter(Boolean).join(" · ");
     }

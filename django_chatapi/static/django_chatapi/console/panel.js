@@ -34,7 +34,14 @@ export class Panel {
     /** Drawn again only when something in it changed: a selection in it survives. */
     show(detail) {
         const known = [detail.clientInfo, detail.attributes, detail.firstMessage, detail.clientStateText];
-        const dialog = [detail.state, detail.agent, detail.group, detail.channel, detail.createdAt, detail.closedAt];
+        const dialog = [
+            detail.state,
+            detail.agent,
+            detail.group,
+            detail.channel,
+            detail.createdAt,
+            detail.closedAt,
+        ];
         const spelled = JSON.stringify([detail.id, known, dialog]);
         if (spelled !== this.#shown) {
             this.#shown = spelled;
@@ -55,7 +62,12 @@ function pairs(rows) {
         "dl",
         {},
         given.map(([name, value]) =>
-            make("div", {}, make("dt", {}, make("bdi", {}, name)), make("dd", {}, typeof value === "string" ? make("bdi", {}, value) : value)),
+            make(
+                "div",
+                {},
+                make("dt", {}, make("bdi", {}, name)),
+                make("dd", {}, typeof value === "string" ? make("bdi", {}, value) : value),
+            ),
         ),
     );
 }
@@ -86,7 +98,9 @@ function client({ clientId, clientInfo }) {
 
 function attributes(detail) {
     const given = Object.entries(detail.attributes ?? {});
-    return given.length ? section(say("attributes"), pairs(given.map(([name, value]) => [name, scalar(value)]))) : null;
+    return given.length
+        ? section(say("attributes"), pairs(given.map(([name, value]) => [name, scalar(value)])))
+        : null;
 }
 
 function stay(detail) {
@@ -111,9 +125,17 @@ function state({ clientStateText: text }) {
 }
 
 function list(values) {
-    return make("ul", {}, values.map((value) => make("li", {}, make("bdi", {}, String(value)))));
+    return make(
+        "ul",
+        {},
+        values.map((value) => make("li", {}, make("bdi", {}, String(value)))),
+    );
 }
 
 function scalar(value) {
-    return value !== null && typeof value === "object" ? JSON.stringify(value) : value === null ? "–" : String(value ?? "");
+    return value !== null && typeof value === "object"
+        ? JSON.stringify(value)
+        : value === null
+          ? "–"
+          : String(value ?? "");
 }

@@ -3,7 +3,6 @@
 import { say } from "./config.js";
 import { reconcile, setAttributes, setText } from "./dom.js";
 import { makeRow, tickRow, updateRow } from "./rows.js";
-import { LISTS } from "./store.js";
 
 const TICK = 1000; // milliseconds
 
@@ -131,7 +130,8 @@ export class Queue {
         const rows = this.#store.rows(list);
         const count = tab.querySelector(".console-count");
         setText(count, page ? `${rows.length}${page.hasMore ? "+" : ""}` : "–");
-        const urgent = list === "waiting" ? rows.length > 0 : list === "mine" && rows.some((row) => row.unread > 0);
+        const urgent =
+            list === "waiting" ? rows.length > 0 : list === "mine" && rows.some((row) => row.unread > 0);
         setAttributes(tab, { "data-urgent": urgent ? "" : null });
     }
 
@@ -169,5 +169,3 @@ export class Queue {
         }
     }
 }
-
-export const NAMES = Object.keys(LISTS);

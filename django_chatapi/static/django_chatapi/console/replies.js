@@ -26,7 +26,12 @@ function link(value, label) {
     if (!address) {
         return make("bdi", {}, label && label !== value ? `${label} (${value})` : value);
     }
-    const attributes = { href: address, target: "_blank", rel: "noopener noreferrer", referrerpolicy: "no-referrer" };
+    const attributes = {
+        href: address,
+        target: "_blank",
+        rel: "noopener noreferrer",
+        referrerpolicy: "no-referrer",
+    };
     return make("a", attributes, make("bdi", {}, label || value));
 }
 
@@ -93,14 +98,20 @@ const SHOW = {
         const name = string(reply, "audioName", "") || say("audio");
         const address = webAddress(url);
         // Nothing is loaded before somebody wants to hear it.
-        const player = address && make("audio", { controls: true, preload: "none", src: address, "aria-label": name });
+        const player =
+            address && make("audio", { controls: true, preload: "none", src: address, "aria-label": name });
         return [player, make("p", {}, link(url, name))];
     },
     file: (reply) => {
         const kind = string(reply, "mimeType", "");
         const name = string(reply, "fileName");
         return [
-            make("p", { class: "console-file" }, link(string(reply, "fileUrl"), name), kind ? make("small", {}, kind) : null),
+            make(
+                "p",
+                { class: "console-file" },
+                link(string(reply, "fileUrl"), name),
+                kind ? make("small", {}, kind) : null,
+            ),
         ];
     },
     location: (reply) => {
@@ -145,7 +156,12 @@ function picture(url, label) {
         referrerpolicy: "no-referrer",
         src: address,
     });
-    const attributes = { href: address, target: "_blank", rel: "noopener noreferrer", referrerpolicy: "no-referrer" };
+    const attributes = {
+        href: address,
+        target: "_blank",
+        rel: "noopener noreferrer",
+        referrerpolicy: "no-referrer",
+    };
     const frame = make("a", { class: "console-picture", ...attributes }, image);
     image.addEventListener("error", () => frame.replaceChildren(make("bdi", {}, label)));
     return frame;

@@ -70,7 +70,8 @@ export function updateRow(node, row, openId) {
 /** Waiting times grow; the rest of a row changes only with the row. */
 export function tickRow(node, row) {
     const time = node.querySelector(".console-row-time");
-    const wire = row.state === "waiting" ? (row.waitingSince ?? row.createdAt) : (row.closedAt ?? row.lastMessageAt);
+    const wire =
+        row.state === "waiting" ? (row.waitingSince ?? row.createdAt) : (row.closedAt ?? row.lastMessageAt);
     const waiting = row.state === "waiting";
     const shown = waiting ? howLong(wire) : briefTime(wire);
     if (time.dataset.wire !== wire) {

@@ -20,7 +20,6 @@ export class Search {
     #status = document.getElementById("console-search-status");
     #timer = null;
     #running = null;
-    #found = [];
 
     constructor({ store, openId, onClient }) {
         this.#store = store;
@@ -28,7 +27,7 @@ export class Search {
         this.#onClient = onClient;
         this.#field.addEventListener("input", () => this.#later());
         this.#field.addEventListener("keydown", (event) => this.#key(event));
-        store.listen(() => this.#refresh());
+        store.listen(() => this.refresh());
     }
 
     focus() {
@@ -42,17 +41,13 @@ export class Search {
     }
 
     /** Marks the open dialog among what was found. */
-    #refresh() {
+    refresh() {
         for (const node of this.#results.querySelectorAll("li[data-row]")) {
             const row = this.#store.row(Number(node.dataset.row));
             if (row) {
                 updateRow(node, row, this.#openId());
             }
         }
-    }
-
-    refresh() {
-        this.#refresh();
     }
 
     #key(event) {
@@ -112,7 +107,6 @@ export class Search {
     }
 
     #show(rows, clients) {
-        this.#found = [...rows, ...clients];
         const parts = [];
         if (rows.length) {
             const list = make("ul", { class: "console-list", "aria-label": say("foundDialogs") });
@@ -120,7 +114,9 @@ export class Search {
                 const node = makeRow(row);
                 node.dataset.row = row.id;
                 updateRow(node, row, this.#openId());
-                node.append(make("span", { class: "console-chip", "data-state": row.state }, say(`state_${row.state}`)));
+                node.append(
+                    make("span", { class: "console-chip", "data-state": row.state }, say(`state_${row.state}`)),
+                );
                 list.append(node);
             }
             parts.push(make("h2", { class: "console-found" }, say("foundDialogs")), list);
@@ -135,7 +131,7 @@ export class Search {
         }
         this.#results.replaceChildren(...parts);
         this.#results.querySelector(".console-row")?.setAttribute("tabindex", "0");
-        this.#status.textContent = say("foundCount", { count: this.#found.length });
+        this.#status.textContent = say("foundCount", { count: rows.length + clients.length });
     }
 
     #client(client) {

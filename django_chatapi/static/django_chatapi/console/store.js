@@ -1,5 +1,5 @@
-// The dialogs that this page knows of. One map of rows; which list a row belongs to follows from the row itself, so
-// that no row can stand in two lists or, after a change, in the wrong one.
+// The dialogs that this page knows of. One map of rows; which list a row belongs to follows from the row itself,
+// so that no row can stand in two lists or, after a change, in the wrong one.
 
 const latestFirst = (name) => (one, other) =>
     (other[name] ?? "").localeCompare(one[name] ?? "") || other.id - one.id;
@@ -8,7 +8,8 @@ const latestFirst = (name) => (one, other) =>
 export const LISTS = {
     waiting: {
         state: "waiting",
-        order: (one, other) => (one.waitingSince ?? "").localeCompare(other.waitingSince ?? "") || one.id - other.id,
+        order: (one, other) =>
+            (one.waitingSince ?? "").localeCompare(other.waitingSince ?? "") || one.id - other.id,
     },
     mine: { state: "mine", order: latestFirst("lastMessageAt") },
     others: { state: "open", order: latestFirst("lastMessageAt") },

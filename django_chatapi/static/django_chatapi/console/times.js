@@ -34,7 +34,6 @@ export function learnClock(dateHeader) {
 
 export const serverNow = () => Date.now() + ahead;
 export const parseTime = (wire) => new Date(`${wire}Z`);
-export const toWire = (milliseconds) => new Date(milliseconds).toISOString().slice(0, -1);
 export const hour = (wire) => hours.format(parseTime(wire));
 export const fullTime = (wire) => full.format(parseTime(wire));
 export const day = (wire) => days.format(parseTime(wire));

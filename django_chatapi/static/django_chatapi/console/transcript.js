@@ -137,14 +137,31 @@ function makeNote({ name, at, text }) {
     return make(
         "li",
         { class: "console-note" },
-        make("p", { class: "console-who" }, icon("lock"), make("strong", {}, say("internalNote")), " ", make("bdi", {}, name)),
-        make("div", { class: "console-bubble" }, make("div", { class: "console-said" }, prose(text)), make("p", { class: "console-foot" }, when(at))),
+        make(
+            "p",
+            { class: "console-who" },
+            icon("lock"),
+            make("strong", {}, say("internalNote")),
+            " ",
+            make("bdi", {}, name),
+        ),
+        make(
+            "div",
+            { class: "console-bubble" },
+            make("div", { class: "console-said" }, prose(text)),
+            make("p", { class: "console-foot" }, when(at)),
+        ),
     );
 }
 
 function makeChange({ text, at, quote }) {
     const line = make("p", {}, make("bdi", {}, text), " · ", when(at));
-    return make("li", { class: "console-change" }, line, quote ? make("blockquote", { dir: "auto" }, quote) : null);
+    return make(
+        "li",
+        { class: "console-change" },
+        line,
+        quote ? make("blockquote", { dir: "auto" }, quote) : null,
+    );
 }
 
 function makeMessage({ side, name, at, event }) {
@@ -165,7 +182,9 @@ function makeMessage({ side, name, at, event }) {
 function asked({ query, event, data }) {
     const parts = [];
     if (event !== null && event !== undefined) {
-        parts.push(make("p", { class: "console-event" }, icon("event"), make("bdi", {}, say("event", { name: event }))));
+        parts.push(
+            make("p", { class: "console-event" }, icon("event"), make("bdi", {}, say("event", { name: event }))),
+        );
     }
     if (query !== null && query !== undefined) {
         parts.push(prose(query));
