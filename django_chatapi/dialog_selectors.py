@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from .conf import chatapi_settings
-from .constants import DialogState, PresenceState
+from .constants import AnswerState, DialogState, MessageType, PresenceState, Route
 from .models import (
     AgentGroup,
     AgentPresence,
@@ -191,6 +191,10 @@ def dialogs_changed_since(moment: dt.datetime, limit: int) -> list[Dialog]:
 def transcript(dialog: Dialog, *, before: int | None, limit: int) -> tuple[list[Message], bool]:
     """The last ``limit`` messages of a dialog below a sequence number, oldest first; whether there are older."""
     messages = Message.objects.filter(client=dialog.client_id, sequence__gt=dialog.visible_after)
+    # Events that this package puts to the bot are not the client's words, nor is what tells callers of agents an
+    # answer.
+    messages = messages.exclude(type=MessageType.REQUEST, route=Route.PUSH)
+    messages = messages.exclude(type=MessageType.BOT_RESPONSE, answer_state=AnswerState.HANDED_OVER)
     if dialog.visible_until is not None:
         messages = messages.filter(sequence__lte=dialog.visible_until)
     if before is not None:

@@ -1,6 +1,7 @@
 """Publish what a bot said, and close the request it was asked with."""
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,11 +20,13 @@ from ..constants import (
 from ..exceptions import BotFailed
 from ..models import Client, DialogChange, Message, rows
 from ..wire.envelope import answer_data, button_texts, failure_data, handed_over_data, join_data
-from ..wire.switch import find_switch
+from ..wire.switch import find_switch, mistakes, without_hidden
 from . import dialogs
 from .announce import announce_on_commit
 from .deliveries import mark_for_webhook
 from .turns import take_turn
+
+logger = logging.getLogger("django_chatapi.bots")
 
 
 class ClaimLost(Exception):
@@ -94,6 +97,36 @@ def handed_over(request: Message) -> Message:
     )
 
 
+def acknowledge(*, request: Message) -> Message:
+    """Tell a caller to whom no response goes that agents have the client: an answer with ``data.handedOver``.
+
+    Of what this package asked nobody waits to be told. Call it inside a transaction, after ``take_turn``.
+    """
+    client, message = request.client, handed_over(request)
+    if request.route == Route.PUSH:
+        return message
+    message.sequence, message.created_at = client.last_sequence, client.last_activity_at or message.created_at
+    message.route = late_route(request)
+    message.status, message.status_changed_at = Status.NOT_SENT, message.created_at
+    message.answer_state = AnswerState.HANDED_OVER  # agents need not read it
+    rows.insert(message)
+    mark_for_webhook(client=client)
+    announce_on_commit(client, message)
+    return message
+
+
+def leave_to_agents(*, request: Message) -> None:
+    """Close a request, claimed but not asked yet, whose client is with the agents by now.
+
+    Raises:
+        ClaimLost
+    """
+    with transaction.atomic(using=router.db_for_write(Message)):
+        _move(request, AnswerState.HANDED_OVER, "")
+        take_turn(request.client)
+        acknowledge(request=request)
+
+
 def close(*, request: Message, state: AnswerState, failure: str = "") -> None:
     """Close a request without a further message: the bot is done, or it failed.
 
@@ -109,13 +142,19 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
         return {"session_open": False} if data["endSession"] else {}
 
     client = request.client
+    switch = find_switch(data["replies"])
+    if switch is not None:
+        if wrong := mistakes(data["replies"]):
+            logger.warning("A switch reply of the bot has nothing of use in %s.", ", ".join(wrong))
+        data = {**data, "replies": without_hidden(data["replies"])}
     with transaction.atomic(using=router.db_for_write(Message)):
         _move(request, state, failure)
         moment = take_turn(client, end_session)
         if client.dialog_id is not None or _agent_came_meanwhile(request):
             _move(request, AnswerState.HANDED_OVER, "", claimed=False)
+            told = route == Route.RESPONSE or request.answer_state != AnswerState.PENDING
             request.answer_state = AnswerState.HANDED_OVER
-            return handed_over(request)
+            return handed_over(request) if told else acknowledge(request=request)
         message = Message(
             client=client,
             sequence=client.last_sequence,
@@ -135,7 +174,7 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
         if route != Route.RESPONSE:
             mark_for_webhook(client=client)
         announce_on_commit(client, message)
-        if (switch := find_switch(data["replies"])) is not None:
+        if switch is not None:
             dialogs.hand_over(request=request, switch=switch)
     request.answer_state = state
     return message

@@ -225,6 +225,8 @@ def _late_ways(request: Message) -> tuple[_Emit, _Emit]:
     """How steps are published that no response carries: those that others may follow, and the last one."""
 
     def publish(state: AnswerState, step: Answer) -> None:
+        if request.route == Route.PUSH and not step.replies and not step.end_session:
+            return  # nobody asked, so that nothing is no answer
         answers.publish(request=request, steps=[step], route=answers.late_route(request), state=state)
 
     return partial(publish, AnswerState.PARTIAL), partial(publish, AnswerState.ANSWERED)

@@ -11,21 +11,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import router, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .. import dialog_selectors, selectors
 from ..constants import (
     LIVECHAT_FINISHED,
+    MAX_NAME_LENGTH,
     NO_OPERATORS_ONLINE,
     DialogChangeKind,
     DialogState,
     MessageType,
     Route,
 )
-from ..exceptions import AlreadyTaken, DialogClosed, InvalidRequest, NotYourDialog
+from ..exceptions import (
+    AlreadyTaken,
+    DialogClosed,
+    DialogNotFound,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotYourDialog,
+)
 from ..models import AgentGroup, Channel, Client, Dialog, DialogChange, DialogNote, Message, rows
-from ..wire.dialogs import one_line, preview
+from ..wire.dialogs import one_line, own_name, preview
 from ..wire.envelope import text_reply
 from ..wire.switch import Switch
 from . import pushes
@@ -35,6 +44,8 @@ from .turns import take_turn
 
 logger = logging.getLogger("django_chatapi.actions")
 
+#: The same for users who are no agents as for names of nobody: who has an account is none of the agents' business.
+NO_SUCH_AGENT = _("The dialog's channel has no such agent.")
 #: How far back the client's last phrase is looked for, in messages.
 _PHRASE_WITHIN = 20
 
@@ -49,7 +60,8 @@ def hand_over(*, request: Message, switch: Switch) -> None:
     """
     client = request.client
     group = _group_named(client.channel, switch.destination)
-    if not (switch.ignore_offline or dialog_selectors.someone_online(client.channel, group)):
+    # A message that is left waits for who comes.
+    if not (switch.ignore_offline or switch.one_time or dialog_selectors.someone_online(client.channel, group)):
         # A bot that hands over whatever it hears would be told, and hand over again, for ever.
         if request.route != Route.PUSH or request.event_name != NO_OPERATORS_ONLINE:
             data = {"destination": switch.destination or None}
@@ -114,8 +126,11 @@ def take(*, dialog: Dialog, agent: Any) -> Dialog:
     Raises:
         AlreadyTaken: another agent was faster.
         DialogClosed
+        DialogNotFound: it went to agents of another group meanwhile.
     """
     with _turn(dialog) as current:
+        if current.group_id != dialog.group_id:
+            _check_seen(current, agent)
         _take(current, agent)
     return current
 
@@ -125,7 +140,9 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
 
     Raises:
         AlreadyTaken
+        DialogNotFound: the bot has just handed the client over to agents of another group.
     """
+    known = client.dialog_id
     with transaction.atomic(using=router.db_for_write(Dialog)):
         moment = take_turn(client)
         if client.dialog_id is None:
@@ -133,6 +150,8 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
             _give(client, dialog)
         else:
             dialog = _current(Dialog(pk=client.dialog_id, client=client))
+            if dialog.pk != known:
+                _check_seen(dialog, agent)
         _take(dialog, agent)
         announce_on_commit(client)
     return dialog
@@ -152,7 +171,7 @@ def transfer(*, dialog: Dialog, by: Any, agent: Any = None, group: AgentGroup | 
     if agent is not None and not (
         dialog_selectors.is_agent(agent) and dialog_selectors.sight_of(agent).sees_channel(dialog.channel_id)
     ):
-        raise InvalidRequest(details={"agent": [f"{agent.get_username()} is no agent of this channel."]})
+        raise InvalidRequest(details={"agent": [NO_SUCH_AGENT]})
     with _turn(dialog) as current:
         _check_in_charge(current, by)
         if agent is not None and current.agent_id == agent.pk:
@@ -186,6 +205,7 @@ def reply(
 
     Raises:
         NotYourDialog, DialogClosed
+        IdempotencyConflict: the key was used for something else, or by another agent.
     """
     try:
         with transaction.atomic(using=router.db_for_write(Message)):
@@ -194,7 +214,7 @@ def reply(
                 client=client,
                 replies=replies,
                 type=MessageType.HUMAN_RESPONSE,
-                agent_name=agent.get_username(),
+                agent_name=_username(agent),
                 close_button=_close_button(dialog),
                 idempotency_key=idempotency_key,
             )
@@ -220,16 +240,20 @@ class _Repeated(Exception):
 def _refuse_repetition(message: Message) -> None:
     same = Message.objects.filter(client=message.client, idempotency_key=message.idempotency_key)
     first = same.filter(type=MessageType.HUMAN_RESPONSE).exclude(pk=message.pk).first()
-    if first is not None:
-        raise _Repeated(first)
+    if first is None:
+        return
+    if (first.agent_name, first.data) != (message.agent_name, message.data):
+        raise IdempotencyConflict  # not said, and the caller must not think so
+    raise _Repeated(first)
 
 
 def write_note(*, dialog: Dialog, agent: Any, text: str) -> DialogNote:
     """Keep an internal note, which the client never gets. A closed dialog takes notes too."""
     with transaction.atomic(using=router.db_for_write(Dialog)):
         now = timezone.now()
-        note = DialogNote.objects.create(dialog=dialog, agent_name=agent.get_username(), text=text, created_at=now)
+        # First the dialog's row: MySQL has the note share a lock on it, and of two who do both wait for the other.
         Dialog.objects.filter(pk=dialog.pk).update(changed_at=now)
+        note = DialogNote.objects.create(dialog=dialog, agent_name=_username(agent), text=text, created_at=now)
         announce_on_commit(dialog.client)
     return note
 
@@ -292,7 +316,8 @@ def hear(*, request: Message) -> None:
         _heard(dialog, request)
         _end(dialog, by=None)
         return
-    dialog.unread += 1
+    # Not what it was when read plus one: its agent marks it as read without the client's lock.
+    dialog.unread = F("unread") + 1
     _heard(dialog, request)
 
 
@@ -401,8 +426,13 @@ def _answer_one_time(dialog: Dialog) -> None:
     _give(client, dialog)
 
 
+def _check_seen(dialog: Dialog, agent: Any) -> None:
+    if not dialog_selectors.sight_of(agent).sees(dialog):
+        raise DialogNotFound
+
+
 def _check_in_charge(dialog: Dialog, user: Any) -> None:
-    if dialog.agent is not None and dialog.agent_id != user.pk and not user.is_superuser:
+    if dialog.agent is not None and dialog.agent_id != user.pk and not getattr(user, "is_superuser", False):
         raise NotYourDialog(dialog.agent)
 
 
@@ -426,9 +456,14 @@ def _write_down(
         client=dialog.client,
         sequence=dialog.client.last_sequence,
         kind=kind,
-        agent_name=agent.get_username() if agent else "",
-        shown_name=agent.get_full_name()[:255] if agent else "",
-        by_name=by.get_username() if by else "",
+        agent_name=_username(agent) if agent else "",
+        shown_name=own_name(agent)[:MAX_NAME_LENGTH] if agent else "",
+        by_name=_username(by) if by else "",
         detail=detail,
         created_at=dialog.client.last_activity_at or timezone.now(),
     )
+
+
+def _username(user: Any) -> str:
+    """As records keep it: a host's own usernames may be longer, or numbers."""
+    return str(user.get_username())[:MAX_NAME_LENGTH]

@@ -112,6 +112,9 @@ def accept(
             rows.insert(request)
             announce_on_commit(client, request)
             if with_agents:
+                if route == Route.ASYNC:
+                    take_turn(client)
+                    answers.acknowledge(request=request)
                 dialogs.hear(request=request)
             elif route == Route.ASYNC:
                 send_on_commit(requests_due, sender=Message, client_pk=client.pk)
@@ -151,15 +154,14 @@ def claim_left(*, pk: Any) -> Message | None:
     request = left.select_related("client__channel").first()
     if request is None:
         return None
-    too_often = False
-    if request.client.dialog_id is not None:
-        changes = _closed(AnswerState.HANDED_OVER, "")
-    elif request.answer_state == AnswerState.PARTIAL:
-        changes = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
+    with_agents = request.client.dialog_id is not None
+    if request.answer_state == AnswerState.PARTIAL:
+        died = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
+        changes = _closed(AnswerState.HANDED_OVER, "") if with_agents else died
     else:
-        # What was asked too often is claimed as well: what waited to be asked again has no holder.
+        # What is not asked is claimed as well: what waited to be asked again has no holder.
         too_often = request.ask_count > chatapi_settings.BOT_RETRIES
-        changes = _claim(ask_count=request.ask_count + (0 if too_often else 1))
+        changes = _claim(ask_count=request.ask_count + (0 if too_often or with_agents else 1))
     # Deliberately no lock: SQLite has none, MariaDB none for one table of a join. The condition repeats all that
     # the decision was made from.
     if not left.filter(
@@ -169,6 +171,10 @@ def claim_left(*, pk: Any) -> Message | None:
     for name, value in changes.items():
         setattr(request, name, value)
     if request.answer_state != AnswerState.PENDING:
+        return None
+    if with_agents:
+        with contextlib.suppress(answers.ClaimLost):
+            answers.leave_to_agents(request=request)
         return None
     if too_often:
         failure = request.failure or "each time the asking process died."

@@ -23,7 +23,7 @@ from ..wire.agent_inputs import (
     TranscriptInput,
     TransferInput,
 )
-from ..wire.dialogs import change_item, dialog_row, make_place, note_item, read_place, transcript_item
+from ..wire.dialogs import change_item, dialog_row, make_place, note_item, own_name, read_place, transcript_item
 from ..wire.envelope import envelope, make_cursor, read_cursor, text_reply
 from ..wire.json import UnsafeJSON, loads
 from ..wire.times import format_time
@@ -118,7 +118,7 @@ class DialogViewSet(AgentViewSet):
         return Response(
             {
                 "agents": [
-                    {"username": agent.get_username(), "name": agent.get_full_name(), "state": state}
+                    {"username": agent.get_username(), "name": own_name(agent), "state": state}
                     for agent, state in agents
                 ],
                 "groups": [group.name for group in dialog_selectors.groups_of(dialog.channel)],
@@ -215,7 +215,7 @@ def _add_names(body: dict[str, Any]) -> None:
 def _user_named(username: str) -> Any:
     user = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: username}).first()
     if user is None:
-        raise InvalidRequest(details={"agent": [_("There is no such user.")]})
+        raise InvalidRequest(details={"agent": [dialogs.NO_SUCH_AGENT]})
     return user
 
 

@@ -12,11 +12,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.db import DatabaseError
+from django.http.request import split_domain_port
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.http import is_same_domain
 
 from .. import dialog_selectors
 from ..actions import presences
@@ -62,6 +66,8 @@ class Desk:
         self._sweeper: asyncio.Task[None] | None = None
         #: When each dialog that was told of lately was changed last: the sweep passes over those.
         self._told: dict[int, dt.datetime] = {}
+        #: Those that were told of while the sweep was reading: what it has read may be older.
+        self._told_meanwhile: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._consoles)
@@ -74,6 +80,7 @@ class Desk:
 
     def leave(self, console: "Console") -> None:
         self._consoles.discard(console)
+        console.stop()
         if not self._consoles and self._sweeper is not None:
             self._hub.listen(None)
             self._sweeper.cancel()
@@ -91,7 +98,7 @@ class Desk:
                 try:
                     changed = partial(dialog_selectors.changed_dialogs, news)
                     self._tell(await in_database_thread(changed, urgent=True))
-                except DatabaseError as error:
+                except Exception as error:
                     logger.warning("Dialogs could not be read: %s", type(error).__name__)
                 await asyncio.sleep(_PAUSE)
         finally:
@@ -104,18 +111,21 @@ class Desk:
             await asyncio.sleep(chatapi_settings.EVENTS_SWEEP)
             begun = timezone.now()
             horizon = since - dt.timedelta(seconds=_OVERLAP)
+            self._told_meanwhile.clear()
             try:
                 look = partial(dialog_selectors.dialogs_changed_since, horizon, _SWEPT)
                 found = await in_database_thread(look)
-            except DatabaseError as error:
+            except Exception as error:  # nothing ends this: nobody would start it again
                 logger.warning("The sweep for dialogs failed: %s", type(error).__name__)
                 continue
+            found = [dialog for dialog in found if dialog.pk not in self._told_meanwhile]
             self._tell([dialog for dialog in found if self._told.get(dialog.pk) != dialog.changed_at])
             self._told = {pk: moment for pk, moment in self._told.items() if moment >= horizon}
             since = begun
 
     def _tell(self, dialogs: list[Dialog]) -> None:
         self._told.update((dialog.pk, dialog.changed_at) for dialog in dialogs)
+        self._told_meanwhile.update(dialog.pk for dialog in dialogs)
         # The same text for all who see the dialog.
         rows = [(dialog, json.dumps(dialog_row(dialog), ensure_ascii=False)) for dialog in dialogs]
         for console in self._consoles:
@@ -204,6 +214,11 @@ class Console:
         finally:
             self._sender = None
 
+    def stop(self) -> None:
+        """Say nothing more: what a page that is gone would not take must not wait for it."""
+        if self._sender is not None:
+            self._sender.cancel()
+
     async def say(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
 
@@ -220,6 +235,9 @@ class ConsoleSocket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
+        if not _of_this_site(scope):
+            await send({"type": "websocket.close"})  # the handshake is refused
+            return
         await send({"type": "websocket.accept"})  # before anything is refused, or the page would not learn why
         console = Console(scope, send)
         if (code := await console.look()) is not None:
@@ -248,6 +266,30 @@ class ConsoleSocket:
                 if (code := await console.look()) is not None:
                     return code
                 await console.say('{"type": "pong"}')
+
+
+def _of_this_site(scope: Scope) -> bool:
+    """Whether the page that opens the socket is of the host that it opens it to, or of a trusted origin.
+
+    The hosts of ``ALLOWED_HOSTS`` would not do: they may be all, and no token protects a handshake. Ports are left
+    alone: proxies leave them out of the host that they pass on.
+    """
+    headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+    origin = headers.get(b"origin")
+    if origin is None:
+        return True  # no browser
+    try:
+        page = urlsplit(origin)
+        hostname = page.hostname
+    except ValueError:
+        return False
+    names = [b"host", *([b"x-forwarded-host"] if settings.USE_X_FORWARDED_HOST else [])]
+    if hostname and hostname in [split_domain_port(headers.get(name, ""))[0].strip("[]") for name in names]:
+        return True
+    trusted = [urlsplit(one) for one in settings.CSRF_TRUSTED_ORIGINS]
+    return any(
+        page.scheme == one.scheme and is_same_domain(page.netloc, one.netloc.lstrip("*")) for one in trusted
+    )
 
 
 def _logged_in(user: Any, session: Any) -> bool:

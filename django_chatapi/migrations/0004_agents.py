@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
             name='Dialog',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('search_key', models.CharField(editable=False, max_length=765, verbose_name='search key')),
+                ('search_key', models.CharField(editable=False, max_length=510, verbose_name='search key')),
                 ('state', models.CharField(choices=[('waiting', 'waiting'), ('open', 'open'), ('closed', 'closed')], max_length=7, verbose_name='state')),
                 ('one_time', models.BooleanField(default=False, help_text='A message for the agents; the client stays with the bot.', verbose_name='one-time message')),
                 ('created_at', models.DateTimeField(verbose_name='handed over')),

@@ -101,8 +101,9 @@ class Dialog(models.Model):
     client = models.ForeignKey(
         Client, models.CASCADE, related_name="dialogs", db_index=False, verbose_name=_("client")
     )
-    #: The client's id in lower case, so that a search for its beginning is a look-up in an index.
-    search_key = models.CharField(_("search key"), max_length=3 * MAX_NAME_LENGTH, editable=False)
+    #: The client's id in lower case, so that a search for its beginning is a look-up in an index. One letter
+    #: becomes two at most (İ), and an index of MySQL takes 3072 bytes, four for each character.
+    search_key = models.CharField(_("search key"), max_length=2 * MAX_NAME_LENGTH, editable=False)
     state = models.CharField(_("state"), max_length=7, choices=DialogState.choices)
     group = models.ForeignKey(
         AgentGroup,

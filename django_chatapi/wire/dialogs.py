@@ -34,11 +34,15 @@ def one_line(text: str) -> str:
     return line if len(line) <= PREVIEW_LENGTH else f"{line[: PREVIEW_LENGTH - 1]}…"
 
 
+def own_name(user: Any) -> str:
+    """A user's full name; empty where there is none."""
+    # Users that are not Django's own need not have one.
+    return str((user.get_full_name() if hasattr(user, "get_full_name") else "") or "")
+
+
 def full_name(user: Any) -> str:
     """What colleagues call a user: the full name, or else the username."""
-    # Users that are not Django's own need not have a full name.
-    name = user.get_full_name() if hasattr(user, "get_full_name") else ""
-    return str(name or user.get_username())
+    return own_name(user) or str(user.get_username())
 
 
 def dialog_row(dialog: Dialog) -> dict[str, Any]:

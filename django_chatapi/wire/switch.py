@@ -44,6 +44,42 @@ def find_switch(replies: Sequence[Any]) -> Switch | None:
     return None
 
 
+def without_hidden(replies: Sequence[Any]) -> list[Any]:
+    """The replies as others may see them: what a switch hides is neither for agents nor for the client."""
+    return [
+        {key: value for key, value in reply.items() if key != "hiddenAttributes"}
+        if isinstance(reply, dict) and reply.get("type") == "switch"
+        else reply
+        for reply in replies
+    ]
+
+
+def mistakes(replies: Sequence[Any]) -> list[str]:
+    """The keys of switch replies that hold something of another type than they should: those count as absent."""
+    return [
+        key
+        for reply in replies
+        if isinstance(reply, dict) and reply.get("type") == "switch"
+        for key, kinds in _TYPES.items()
+        if reply.get(key) is not None and type(reply[key]) not in kinds
+    ]
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "firstMessage": (str,),
+    "lastMessage": (str,),
+    "closeChatPhrases": (list,),
+    "appendCloseChatButton": (bool,),
+    "ignoreOffline": (bool,),
+    "oneTimeMessage": (bool,),
+    "destination": (str, int),
+    "attributes": (dict,),
+    "hiddenAttributes": (dict,),
+    "sendMessagesToOperator": (bool,),
+    "sendMessageHistoryAmount": (int,),
+}
+
+
 def _read(reply: dict[str, Any]) -> Switch:
     phrases = reply.get("closeChatPhrases")
     destination = reply.get("destination")

@@ -9,7 +9,7 @@ from django_chatapi import selectors, tasks
 from django_chatapi.actions import asking, dialogs, requests
 from django_chatapi.bots import Answer
 from django_chatapi.models import Message
-from tests.acts.conftest import beside, dialogue
+from tests.acts.conftest import beside
 from tests.conftest import Caller
 from tests.servers import wait_until
 
@@ -23,8 +23,15 @@ def states():
 
 
 def said():
-    """What the bot has said."""
-    return [text for kind, _, text in dialogue("test") if kind == "botResponse"]
+    """What the bot has said. What tells a caller of an agent is no word of the bot's."""
+    answers = Message.objects.filter(type="botResponse").order_by("sequence")
+    return [answer.data["answer"] for answer in answers if not answer.data.get("handedOver")]
+
+
+def acknowledged():
+    """The requests whose callers were told, other than by a response, that agents have the client; and how."""
+    answers = Message.objects.filter(type="botResponse").order_by("sequence")
+    return [(answer.query, answer.route) for answer in answers if answer.data.get("handedOver")]
 
 
 def lease_is_over():
@@ -198,7 +205,7 @@ def test_an_answer_after_the_time_limit_is_dropped(thoughtful, make_agent, gate)
     wait_until(closed_requests, what="the end of the request")
 
     assert states() == ["handed_over"]
-    assert said() == []
+    assert (said(), acknowledged()) == ([], [("hi", "late")])
 
 
 def test_a_bot_that_fails_meanwhile_leaves_no_message(told, make_agent, asked, gate):
@@ -227,6 +234,7 @@ def test_queued_requests_are_for_the_agent(channel, agent, accept, asked):
 
     assert states() == ["handed_over"] * 2
     assert (asked, said()) == ([], [])
+    assert acknowledged() == [("one", "async"), ("two", "async")]
     assert selectors.clients_with_due_requests() == []
 
 
@@ -269,6 +277,7 @@ def test_requests_of_a_client_with_an_agent_are_never_queued(channel, agent, acc
     assert (request.answer_state, request.lease_expires_at) == ("handed_over", None)
     assert selectors.clients_with_due_requests() == []
     assert dialog_of().unread == 1
+    assert acknowledged() == [("hello?", "async")]
 
 
 # What was left behind

@@ -19,8 +19,8 @@ CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("the console's tests need Chromium: apt-get install chromium", allow_module_level=True)
 
-__all__ = ["CHROMIUM", "ARGUMENTS", "CONSOLE", "Desk", "Locator", "Page", "Playwright", "Route", "TimeoutError"]
-__all__ += ["expect", "until"]
+__all__ = ["ARGUMENTS", "CHROMIUM", "CONSOLE", "Desk", "Locator", "Page", "Playwright", "Route", "TimeoutError"]
+__all__ += ["expect", "hold", "until"]
 
 #: As root there is no sandbox; and the browser shall talk to nobody but the tests' server.
 ARGUMENTS = [
@@ -30,6 +30,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A page that a test put in the server's place may open the server's socket.
+    "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets",
 ]
 CONSOLE = "/admin/django_chatapi/console/"
 #: Long enough for a machine that is busy with other tests, in milliseconds.
@@ -71,6 +73,20 @@ def until(page: Page, condition: Callable[[], object], what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not hold")
         page.wait_for_timeout(20)
+
+
+def hold(page: Page, url: str, times: int | None = None) -> list[Route]:
+    """Hold the page's POSTs to these addresses until the test lets them go."""
+    held: list[Route] = []
+
+    def catch(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(url, catch, times=times)
+    return held
 
 
 class Desk:
@@ -165,6 +181,13 @@ class Desk:
 
     # What the agent does
 
+    def serve(self, visitor: Any) -> None:
+        """The client asks for a person, and the agent takes them."""
+        visitor.ask_for_a_person()
+        self.look_at("waiting")
+        self.open(visitor.client_id)
+        self.take()
+
     def take(self) -> None:
         self.page.locator("#console-take").click()
         expect(self.field).to_be_visible()
@@ -196,5 +219,3 @@ class Desk:
         box = self.page.locator("#console-closing")
         box.get_by_role("button", name="Close the dialog").click()
         expect(box).to_be_hidden()
-
-

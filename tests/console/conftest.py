@@ -209,3 +209,7 @@ def session_of(agent: Any) -> str:
     return str(http.cookies[settings.SESSION_COOKIE_NAME].value)
 
 
+@pytest.fixture
+def desk(kim: Any, sit_down: "Callable[..., Desk]") -> "Desk":
+    """Kim's console, ready."""
+    return sit_down(kim).live()

@@ -4,13 +4,10 @@ import time
 
 import pytest
 
-from django_chatapi.constants import PresenceState
-from django_chatapi.dialog_selectors import presence_of
 from django_chatapi.models import Dialog, Message
 from tests.agents.conftest import dialog_of, events_for_bot, kinds, work
 from tests.events.conftest import texts
 from tests.events.test_streams import open_stream
-from tests.servers import wait_until
 
 from .browser import Desk, expect, until
 
@@ -18,19 +15,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: What the issue asks for, in seconds.
 SOON = 2
-
-
-def served(ann, desk):
-    """The client waits, the agent takes them."""
-    ann.ask_for_a_person()
-    desk.open(ann.client_id)
-    desk.take()
-    return desk
-
-
-@pytest.fixture
-def desk(kim, sit_down):
-    return sit_down(kim).live()
 
 
 def test_who_asks_for_a_person_appears_without_a_reload(desk, ann):
@@ -45,7 +29,7 @@ def test_who_asks_for_a_person_appears_without_a_reload(desk, ann):
 
 
 def test_what_a_client_says_is_there_within_two_seconds(desk, ann):
-    served(ann, desk)
+    desk.serve(ann)
     desk.page.evaluate("window.sameLoad = true")
     took = []
     for number in range(3):  # the machine may be busy for a moment
@@ -60,7 +44,7 @@ def test_what_a_client_says_is_there_within_two_seconds(desk, ann):
 
 
 def test_an_agents_reply_reaches_a_held_poll_and_an_event_stream(desk, ann):
-    served(ann, desk)
+    desk.serve(ann)
     held = ann.start(cid="phone")
     with open_stream(ann.base, cid="tablet") as stream:
         assert not held.done()
@@ -71,7 +55,7 @@ def test_an_agents_reply_reaches_a_held_poll_and_an_event_stream(desk, ann):
 
 def test_taking_a_client_shows_at_all_desks(desk, lou, sit_down, ann):
     other = sit_down(lou).live()
-    served(ann, desk)
+    desk.serve(ann)
     expect(desk.entries).to_contain_text("Taken by Kim Lee")
     expect(desk.tab("mine")).to_have_attribute("aria-selected", "true")
     expect(desk.row("ann")).to_be_visible()
@@ -87,7 +71,7 @@ def test_taking_a_client_shows_at_all_desks(desk, lou, sit_down, ann):
 
 def test_a_transfer_to_a_colleague(desk, lou, sit_down, ann):
     other = sit_down(lou).live()
-    served(ann, desk)
+    desk.serve(ann)
     desk.transfer("Lou Park")
     expect(desk.gate).to_contain_text("Lou Park has this dialog.")
     expect(desk.entries).to_contain_text("Transferred to Lou Park by Kim Lee")
@@ -100,15 +84,18 @@ def test_a_transfer_to_a_colleague(desk, lou, sit_down, ann):
     assert dialog_of("ann").agent == lou
 
 
-def test_a_transfer_to_a_group_takes_the_dialog_from_who_is_not_in_it(desk, shop, hire, sit_down, ann):
+def test_a_transfer_to_a_group_takes_the_dialog_from_who_is_not_in_it(desk, shop, hire, lou, sit_down, ann):
     pat = sit_down(hire(shop, "pat", "Pat Roy", groups=("Returns",))).live()
-    served(ann, desk)
+    desk.serve(ann)
+    other = sit_down(lou, place=f"#dialog-{dialog_of('ann').pk}").live()
+    other.shows("ann")
     pat.counts("waiting", 0)
     desk.transfer("Returns")
-    expect(desk.complaint).to_contain_text("another group")
-    expect(desk.page.locator("#console-nothing")).to_be_visible()
-    for name in ("waiting", "mine", "others"):
-        desk.counts(name, 0)
+    expect(other.complaint).to_contain_text("This dialog went to agents of another group.")
+    for page in (desk, other):
+        expect(page.page.locator("#console-nothing")).to_be_visible()
+        for name in ("waiting", "mine", "others"):
+            page.counts(name, 0)
     expect(pat.row("ann")).to_contain_text("Returns")
     pat.open("ann")
     pat.take()
@@ -117,10 +104,10 @@ def test_a_transfer_to_a_group_takes_the_dialog_from_who_is_not_in_it(desk, shop
 
 
 def test_a_note_is_for_agents_only(desk, lou, sit_down, ann):
-    served(ann, desk)
+    desk.serve(ann)
     other = sit_down(lou, place=f"#dialog-{dialog_of('ann').pk}").live()
     other.shows("ann")
-    held = ann.start(cid="phone", all="true", cursor=ann.poll(all="true", cid="phone")["cursor"])
+    held = ann.start(cid="phone", all="true", cursor=ann.poll(all="true", cid="before")["cursor"])
     with open_stream(ann.base, cid="tablet") as stream:
         desk.note("Pays late, be careful.")
         expect(other.entries.locator(".console-note")).to_contain_text("Pays late, be careful.")
@@ -135,7 +122,7 @@ def test_a_note_is_for_agents_only(desk, lou, sit_down, ann):
 
 
 def test_closing_gives_the_client_back_to_the_bot(desk, ann):
-    served(ann, desk)
+    desk.serve(ann)
     desk.close()
     desk.counts("mine", 0)
     expect(desk.entries).to_contain_text("Closed by Kim Lee")
@@ -151,7 +138,7 @@ def test_closing_gives_the_client_back_to_the_bot(desk, ann):
 
 
 def test_a_closed_client_can_be_taken_again(desk, ann):
-    served(ann, desk)
+    desk.serve(ann)
     desk.close()
     desk.gate.get_by_role("button", name="Take the client again").click()
     expect(desk.field).to_be_focused()
@@ -162,7 +149,7 @@ def test_a_closed_client_can_be_taken_again(desk, ann):
 
 @pytest.mark.parametrize("phrase", ["bye", " BYE "])
 def test_a_client_closes_with_a_phrase(desk, ann, phrase):
-    served(ann, desk)
+    desk.serve(ann)
     desk.reply("Anything else?")
     ann.send(phrase)
     expect(desk.entries).to_contain_text("Closed by the client")
@@ -175,93 +162,8 @@ def test_a_client_closes_with_a_phrase(desk, ann, phrase):
     assert ("botResponse", "You talk with the bot again.") in texts(ann.poll(cid="phone"))
 
 
-def test_the_presence_switch(desk, kim, lou, sit_down, ann):
-    presence = desk.page.get_by_role("switch", name="I take clients")
-    expect(presence).to_have_attribute("aria-checked", "true")
-    expect(presence).to_contain_text("Online")
-    presence.click()
-    expect(presence).to_have_attribute("aria-checked", "false")
-    expect(presence).to_contain_text("Away")
-    assert presence_of(kim) == PresenceState.AWAY
-
-    # A colleague who wants to give a client away is told.
-    other = sit_down(lou).live()
-    served(ann, other)
-    other.page.locator("#console-transfer").click()
-    target = other.page.locator("#console-targets label").filter(has_text="Kim Lee")
-    expect(target).to_contain_text("Away")
-
-    presence.click()
-    expect(presence).to_have_attribute("aria-checked", "true")
-    assert presence_of(kim) == PresenceState.ONLINE
-
-
-def test_the_state_of_the_switch_is_kept(desk, kim):
-    desk.page.get_by_role("switch").click()
-    expect(desk.page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
-    desk.page.reload()
-    desk.live()
-    expect(desk.page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
-
-
-def test_unread_messages_are_counted_until_they_are_looked_at(desk, visit):
-    ann, bob = visit("ann"), visit("bob")
-    served(ann, desk)
-    served(bob, desk)
-    ann.send("one")
-    ann.send("two")
-    expect(desk.badge("ann")).to_have_text("2")
-    expect(desk.badge("bob")).to_have_count(0)
-    expect(desk.row("ann")).to_contain_text("two")
-    expect(desk.tab("mine")).to_have_attribute("data-urgent", "")
-    expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
-    desk.open("ann")
-    expect(desk.said("two")).to_be_visible()
-    expect(desk.badge("ann")).to_have_count(0)
-    expect(desk.page).to_have_title("Agents' console | Django site admin")
-    wait_until(lambda: dialog_of("ann").unread == 0, what="the report that it was read")
-
-
-def test_an_agent_who_looks_elsewhere_is_called(desk, ann):
-    served(ann, desk)
-    ann.send("seen")
-    expect(desk.said("seen")).to_be_visible()
-    assert desk.page.evaluate("window.tones") == 0  # it was in view
-    desk.look_away()
-    ann.send("not seen")
-    expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
-    assert desk.page.evaluate("window.tones") == 2  # two notes
-    assert dialog_of("ann").unread == 1
-    desk.look_back()
-    expect(desk.page).to_have_title("Agents' console | Django site admin")
-    wait_until(lambda: dialog_of("ann").unread == 0, what="the report that it was read")
-
-
-def test_a_new_client_in_the_queue_calls_too(desk, ann):
-    desk.page.keyboard.press("Shift")  # browsers want a gesture before the first sound
-    desk.look_away()
-    ann.ask_for_a_person()
-    expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
-    assert desk.page.evaluate("window.tones") == 2
-
-
-def test_sound_can_be_switched_off_and_stays_off(desk, ann):
-    sound = desk.page.get_by_role("button", name="Sound")
-    expect(sound).to_have_attribute("aria-pressed", "true")
-    sound.click()
-    expect(sound).to_have_attribute("aria-pressed", "false")
-    desk.page.reload()
-    desk.live()
-    expect(sound).to_have_attribute("aria-pressed", "false")
-    desk.page.keyboard.press("Shift")
-    desk.look_away()
-    ann.ask_for_a_person()
-    expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
-    assert desk.page.evaluate("window.tones") == 0
-
-
 def test_statuses_follow_what_the_client_reports(desk, ann):
-    served(ann, desk)
+    desk.serve(ann)
     desk.reply("Hello Ann.")
     mark = desk.mark("Hello Ann.")
     expect(mark).to_have_attribute("data-status", "NOT_SENT")
@@ -277,8 +179,7 @@ def test_who_asks_for_the_agents_events_gets_them(desk, ann):
     types = "agentJoined,agentLeft,agentTyping"
     ann.ask_for_a_person()
     desk.open("ann")
-    cursor = ann.poll(cid="phone", types=types)["cursor"]
-    held = ann.start(cid="phone", types=types, cursor=cursor)
+    held = ann.start(cid="phone", types=types, cursor=ann.poll(cid="before", types=types)["cursor"])
     plain = ann.start(cid="old app")  # which does not know these types
     desk.take()
     joined = held.result(timeout=20)
@@ -322,7 +223,7 @@ def test_earlier_messages_come_page_by_page(desk, ann):
 
 def test_a_superuser_takes_over(desk, ann, sit_down, django_user_model):
     chief = sit_down(django_user_model.objects.create_superuser("chief")).live()
-    served(ann, desk)
+    desk.serve(ann)
     chief.look_at("others")
     chief.open("ann")
     chief.gate.get_by_role("button", name="Take over").click()
@@ -355,7 +256,7 @@ def test_the_page_works_under_a_strict_policy(kim, sit_down, ann):
     desk = sit_down(kim, before=route).live()  # its violations are looked for at the end, as everywhere
     assert desk.page.evaluate("fetch('data:,').then(() => 'open', () => 'closed')") == "closed"
     assert desk.page.evaluate("window.violations.splice(0).length") == 1  # the policy holds
-    served(ann, desk)
+    desk.serve(ann)
     desk.reply("Hello")
     desk.note("A note")
     ann.send("Thanks")

@@ -224,7 +224,12 @@ function look() {
     if (row.state === "open" && row.agent === config.username && seen !== readPosted) {
         readPosted = seen;
         api.read(row.id).then(
-            () => store.put([{ ...store.row(row.id), unread: 0 }]),
+            () => {
+                const now = store.row(row.id);
+                if (now) {
+                    store.put([{ ...now, unread: 0 }]); // Meanwhile it may have gone to others.
+                }
+            },
             () => {}, // The next message tries again.
         );
     }

@@ -7,6 +7,7 @@ import { make } from "./dom.js";
 class OtherShape extends Error {}
 
 const URLS = /https?:\/\/[^\s<>"'«»“”]+/giu;
+const STOPS = ".,;:!?)]}";
 
 /** The address if it leads to the web and nowhere else: no ``javascript:``, no ``data:``. */
 export function webAddress(value) {
@@ -35,13 +36,24 @@ function link(value, label) {
     return make("a", attributes, make("bdi", {}, label || value));
 }
 
+/**
+ * A full stop behind an address belongs to the sentence. Deliberately no expression that ends in $: on thousands of
+ * dots, with which a client could hold the page up, it begins anew at each.
+ */
+function withoutStops(address) {
+    let end = address.length;
+    while (end > 0 && STOPS.includes(address[end - 1])) {
+        end -= 1;
+    }
+    return address.slice(0, end);
+}
+
 /** Text as it was written, its addresses made links. */
 export function prose(value) {
     const parts = [];
     let end = 0;
     for (const found of value.matchAll(URLS)) {
-        // A full stop behind an address belongs to the sentence.
-        const address = found[0].replace(/[.,;:!?)\]}]+$/u, "");
+        const address = withoutStops(found[0]);
         parts.push(value.slice(end, found.index), link(address));
         end = found.index + address.length;
     }

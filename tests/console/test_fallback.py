@@ -1,0 +1,235 @@
+"""When something between the page and the server fails: nothing is lost, and nothing is said twice."""
+
+import contextlib
+import time
+
+import httpx
+import pytest
+from django.contrib.sessions.models import Session
+
+from django_chatapi.actions import requests
+from tests.servers import free_port, process, wait_until
+
+from .browser import expect, hold, until
+from .conftest import ENVIRONMENT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: What the issue asks for where there is no socket, in seconds.
+POLLED = 5
+
+
+@contextlib.contextmanager
+def server_at(port, valkey, *options):
+    """A server at a port of the test's choice, so that it can come back there."""
+    command = ("uvicorn", "example_project.asgi:application", "--port", str(port), *options)
+    with process(*command, REDIS_URL=valkey.connection_url, **ENVIRONMENT) as running:
+
+        def answers():
+            assert running.poll() is None, "the server ended"
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"http://127.0.0.1:{port}/chatapi/", timeout=5).status_code == 404
+            return False
+
+        wait_until(answers, what="the server's start")
+        yield
+
+
+@pytest.fixture
+def server(valkey):
+    """Starts and stops a server of the test's own; ``address`` stays the same."""
+
+    class Server:
+        def __init__(self):
+            self.port = free_port()
+            self.address = f"http://127.0.0.1:{self.port}"
+            self._running = contextlib.ExitStack()
+
+        def start(self, *options):
+            self._running.enter_context(server_at(self.port, valkey, *options))
+
+        def stop(self):
+            self._running.close()
+
+    server = Server()
+    yield server
+    server.stop()
+
+
+def replies(visitor):
+    """What agents said to the client, as the client's history has it."""
+    return [one["event"]["data"]["answer"] for one in visitor.history() if one["type"] == "humanResponse"]
+
+
+def fastest(visitor, desk):
+    """How soon one of two messages is there, in seconds."""
+    took = []
+    for text in ("first", "second"):
+        begun = time.monotonic()
+        visitor.send(text)
+        expect(desk.said(text)).to_be_visible()
+        took.append(time.monotonic() - begun)
+    return min(took)
+
+
+def test_a_restarted_server_is_found_again(server, kim, shop, sit_down, visit):
+    server.start()
+    ann = visit("ann", address=server.address)
+    desk = sit_down(kim, address=server.address).live()
+    desk.page.evaluate("window.sameLoad = true")
+    desk.serve(ann)
+
+    server.stop()
+    expect(desk.status).not_to_have_attribute("data-state", "live")
+    expect(desk.status).to_have_attribute("data-state", "unreachable")
+    expect(desk.status).to_contain_text("trying again")
+    # A message cannot be sent: it stays in the field, with the reason.
+    desk.write("Are you there?")
+    expect(desk.reason).to_contain_text("Not sent: The server could not be reached")
+    expect(desk.field).to_have_value("Are you there?")
+    expect(desk.said("Are you there?")).to_have_count(0)
+    # Meanwhile another process heard the client.
+    requests.accept(channel=shop, client_id="ann", query="said while it was down")
+
+    server.start()
+    expect(desk.status).to_have_attribute("data-state", "live", timeout=60_000)
+    expect(desk.said("said while it was down")).to_be_visible()
+    expect(desk.field).to_have_value("Are you there?")
+    desk.field.press("Enter")
+    expect(desk.said("Are you there?")).to_be_visible()
+    expect(desk.field).to_have_value("")
+    expect(desk.reason).to_be_hidden()
+    ann.send("Yes!")
+    expect(desk.said("Yes!")).to_be_visible()
+    assert replies(ann) == ["Are you there?"]
+    assert desk.page.evaluate("window.sameLoad")
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_message_whose_answer_was_lost_is_said_once(desk, ann, arrived):
+    desk.serve(ann)
+    lost = []
+
+    def lose(route):
+        if arrived:
+            assert route.fetch().status == 200
+        lost.append(route.request.headers["idempotency-key"])
+        route.abort()
+
+    desk.page.route("**/messages", lose, times=2)
+    for count in (1, 2):
+        if count == 1:
+            desk.field.fill("Once only")
+        desk.field.press("Enter")
+        expect(desk.reason).to_contain_text("Not sent: The server could not be reached")
+        expect(desk.field).to_have_value("Once only")
+    desk.field.press("Enter")
+    expect(desk.field).to_have_value("")
+    expect(desk.reason).to_be_hidden()
+    expect(desk.said("Once only")).to_have_count(1)
+    assert len(set(lost)) == 1
+    assert replies(ann) == ["Once only"]
+    # The same words later are another message.
+    desk.reply("Something else")
+    desk.write("Once only")
+    expect(desk.said("Once only")).to_have_count(2)
+    assert replies(ann) == ["Once only", "Something else", "Once only"]
+
+
+def test_what_was_written_meanwhile_stays_behind_what_came_back(desk, ann):
+    desk.serve(ann)
+    held = hold(desk.page, "**/messages", times=1)
+    desk.write("first")
+    expect(desk.page.get_by_text("Sending…")).to_be_visible()
+    desk.write("second")
+    desk.field.fill("third, not finished")
+    until(desk.page, lambda: held, "the first reply")
+    held.pop().abort()
+    expect(desk.reason).to_contain_text("Not sent")
+    expect(desk.field).to_have_value("first\nsecond\nthird, not finished")
+    assert replies(ann) == []
+
+
+def test_messages_arrive_in_the_order_in_which_they_were_written(desk, ann):
+    desk.serve(ann)
+    held = hold(desk.page, "**/messages", times=1)
+    for number in range(5):
+        desk.write(f"message {number}")
+    expect(desk.page.get_by_text("Sending…")).to_be_visible()
+    until(desk.page, lambda: held, "the first reply")
+    held.pop().continue_()
+    expect(desk.said("message 4")).to_be_visible()
+    assert replies(ann) == [f"message {number}" for number in range(5)]
+
+
+def test_drafts_stay_with_their_dialogs(desk, visit):
+    for name in ("ann", "bob"):
+        desk.serve(visit(name))
+    desk.field.fill("for Bob")
+    desk.open("ann")
+    expect(desk.field).to_have_value("")
+    desk.field.fill("for Ann")
+    desk.open("bob")
+    expect(desk.field).to_have_value("for Bob")
+    desk.open("ann")
+    expect(desk.field).to_have_value("for Ann")
+
+
+def test_without_a_socket_the_page_polls(kim, sit_down, ann):
+    def block(desk):
+        desk.page.route_web_socket("**/live", lambda socket: socket.close())
+
+    desk = sit_down(kim, before=block).in_state("polling")
+    expect(desk.status).to_contain_text("Updated every 3 seconds")
+    desk.serve(ann)
+    assert fastest(ann, desk) < POLLED
+    desk.reply("Hello")
+    assert replies(ann) == ["Hello"]
+
+
+def test_a_server_without_websockets_is_enough(server, kim, sit_down, visit):
+    server.start("--ws", "none")
+    ann = visit("ann", address=server.address)
+    desk = sit_down(kim, address=server.address).in_state("polling")
+    ann.ask_for_a_person()
+    expect(desk.row("ann")).to_be_visible()
+    desk.open("ann")
+    desk.take()
+    assert fastest(ann, desk) < POLLED
+    desk.close()
+    expect(desk.entries).to_contain_text("Closed by Kim Lee")
+
+
+def test_a_dead_connection_is_noticed_and_replaced(kim, sit_down, ann):
+    """The socket is open, and nobody answers at its other end."""
+    sockets = []
+
+    def deaf_once(socket):
+        sockets.append(socket)
+        if len(sockets) == 1:
+            socket.send('{"type": "hello", "agent": "kim"}')
+        else:
+            socket.connect_to_server()
+
+    def prepare(desk):
+        desk.page.clock.install()
+        desk.page.route_web_socket("**/live", deaf_once)
+
+    desk = sit_down(kim, before=prepare).live()
+    ann.ask_for_a_person()
+    desk.page.clock.run_for(45_000)  # a ping after 30 s, and 10 s of patience
+    until_two = time.monotonic() + 30
+    while len(sockets) < 2 and time.monotonic() < until_two:
+        desk.page.clock.run_for(1000)
+    assert len(sockets) == 2
+    desk.live()
+    expect(desk.row("ann")).to_be_visible()
+
+
+def test_who_was_logged_out_keeps_what_they_wrote(desk, ann):
+    desk.serve(ann)
+    Session.objects.all().delete()
+    desk.write("A long answer")
+    expect(desk.reason).to_contain_text("You are no longer logged in")
+    expect(desk.field).to_have_value("A long answer")
+    assert replies(ann) == []

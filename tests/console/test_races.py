@@ -1,0 +1,95 @@
+"""Two agents at once: exactly one gets the client, and the other is told who."""
+
+import pytest
+
+from tests.agents.conftest import check, dialog_of, kinds
+
+from .browser import expect, hold, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def release_together(desks, helds):
+    for desk, held in zip(desks, helds, strict=True):
+        until(desk.page, lambda: held, "the page's call")  # noqa: B023
+    for held in helds:
+        held.pop().continue_()
+
+
+NAMES = {"kim": "Kim Lee", "lou": "Lou Park"}
+
+
+def outcome(kim_desk, lou_desk, client_id):
+    """Who has the client, and whose page says that somebody else has."""
+    winner = dialog_of(client_id).agent.username
+    won, lost = (kim_desk, lou_desk) if winner == "kim" else (lou_desk, kim_desk)
+    expect(lost.complaint).to_contain_text(f"{NAMES[winner]} has already taken this client.")
+    expect(won.field).to_be_visible()
+    expect(won.complaint).to_be_empty()
+    return won, lost
+
+
+def test_two_browsers_take_one_client(kim, lou, sit_down, visit):
+    desks = [sit_down(kim).live(), sit_down(lou).live()]
+    helds = [hold(desk.page, "**/take") for desk in desks]
+    for name in ("ann", "bob", "cyd"):
+        visit(name).ask_for_a_person()
+        for desk in desks:
+            desk.look_at("waiting")
+            desk.open(name)
+            desk.page.locator("#console-take").click()
+        release_together(desks, helds)
+        for desk in desks:
+            desk.counts("waiting", 0)
+        won, lost = outcome(*desks, name)
+        expect(lost.gate).to_contain_text(f"{NAMES[dialog_of(name).agent.username]} has this dialog.")
+        assert kinds(name) == ["handedOver", "agentJoined"]
+        check(name)
+        won.reply(f"Hello {name}")
+        expect(lost.said(f"Hello {name}")).to_be_visible()
+
+
+def test_two_browsers_take_one_client_that_nobody_handed_over(kim, lou, sit_down, ann):
+    ann.send("hi")
+    desks = [sit_down(kim).live(), sit_down(lou).live()]
+    helds = [hold(desk.page, "**/chatapi-agents/dialogs") for desk in desks]
+    for desk in desks:
+        desk.page.get_by_role("searchbox").fill("an")
+        desk.page.get_by_role("button", name="ann Take").click()
+    release_together(desks, helds)
+    until(desks[0].page, lambda: kinds("ann"), "somebody's turn")
+    outcome(*desks, "ann")
+    assert kinds("ann") == ["agentJoined"]
+    check("ann")
+
+
+def test_a_click_that_comes_too_late_says_who_was_faster(kim, lou, sit_down, ann):
+    """The other's page has not heard yet that the client was taken."""
+    other = sit_down(lou, before=lambda desk: desk.page.route_web_socket("**/live", lambda socket: None))
+    desk = sit_down(kim).live()
+    ann.ask_for_a_person()
+    other.in_state("polling")
+    other.open("ann")
+    held = hold(other.page, "**/take")
+    other.page.locator("#console-take").click()
+    until(other.page, lambda: held, "the click")
+    desk.open("ann")
+    desk.take()
+    held.pop().continue_()
+    expect(other.complaint).to_contain_text("Kim Lee has already taken this client.")
+    expect(other.gate).to_contain_text("Kim Lee has this dialog.")
+
+
+def test_one_agent_closes_while_the_other_page_of_theirs_replies(kim, sit_down, ann):
+    one, other = sit_down(kim).live(), sit_down(kim).live()
+    one.serve(ann)
+    other.look_at("mine")
+    other.open("ann")
+    held = hold(other.page, "**/messages")
+    other.write("One more thing.")
+    until(other.page, lambda: held, "the reply")
+    one.close()
+    expect(one.entries).to_contain_text("Closed by Kim Lee")
+    held.pop().continue_()
+    expect(other.gate).to_contain_text("This dialog is closed")
+    assert "humanResponse" not in [message["type"] for message in ann.history()]
