@@ -11,10 +11,13 @@ from typing import Any
 from celery import current_app
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import router
 
 from .bots.registry import UnknownBot, bot_class, registered
 from .conf import Defaults, chatapi_settings
+from .models import Dialog
 
 #: The task that has to be scheduled.
 SWEEP = "django_chatapi.tasks.sweep"
@@ -56,6 +59,20 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             hint = "Name a django_chatapi.bots.Bot class or a function by its dotted path."
             problems.append(Error(str(error), hint=hint, id="django_chatapi.E004"))
     return problems
+
+
+def check_agents(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W007 agents whose users are on another database."""
+    if router.db_for_write(Dialog) == router.db_for_write(get_user_model()):
+        return []
+    return [
+        Warning(
+            "The routers put the users of this site on another database than its chats: nobody can be an agent, "
+            "and Django cannot delete users, since it looks for their dialogs beside them.",
+            hint="Have DATABASE_ROUTERS put django_chatapi on the database of the users.",
+            id="django_chatapi.W007",
+        )
+    ]
 
 
 def check_connections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -189,3 +206,4 @@ def install() -> None:
     register(check_settings, "django_chatapi")
     register(check_connections, "django_chatapi")
     register(check_celery, "django_chatapi")
+    register(check_agents, "django_chatapi")

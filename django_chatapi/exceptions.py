@@ -126,7 +126,9 @@ class _NamesAgent:
     def __init__(self, agent: Any) -> None:
         details = None
         if agent is not None:
-            details = {"agent": agent.get_username(), "agentName": agent.get_full_name() or agent.get_username()}
+            # Users that are not Django's own need not have a full name.
+            name = agent.get_full_name() if hasattr(agent, "get_full_name") else ""
+            details = {"agent": agent.get_username(), "agentName": name or agent.get_username()}
         super().__init__(None, details)  # type: ignore[call-arg]
 
 

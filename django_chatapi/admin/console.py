@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from ..dialog_selectors import is_agent
+from ..dialog_selectors import is_agent, sight_of
 from ..models import Console
 
 #: What a host adds to its urls so that the console has something to talk to.
@@ -76,6 +76,7 @@ def config(request: HttpRequest) -> dict[str, Any] | None:
         "texts": {
             **_connection_texts(),
             **_list_texts(),
+            **_nothing_to_see(request),
             **_transcript_texts(),
             **_panel_texts(),
             **_writing_texts(),
@@ -104,6 +105,14 @@ def _connection_texts() -> dict[str, str]:
         "notYours": _("%(agent)s has this dialog."),
         "gone": _("This dialog went to agents of another group."),
     }
+
+
+def _nothing_to_see(request: HttpRequest) -> dict[str, str]:
+    """Why the queue is empty for an agent who was put nowhere."""
+    sight = sight_of(request.user)
+    if sight.everything or sight.channel_pks:
+        return {}
+    return {"empty_waiting": _("You are in no group of agents yet. Ask who runs this site to add you to one.")}
 
 
 def _list_texts() -> dict[str, str]:
@@ -148,7 +157,7 @@ def _transcript_texts() -> dict[str, str]:
         "status_SENT": _("Sent"),
         "status_DELIVERED": _("Delivered"),
         "status_READ": _("Read"),
-        "status_NOT_SENT": _("Not sent"),
+        "status_NOT_SENT": _("Not sent yet"),
         "changeHandedOver": _("Handed over by the bot"),
         "changeHandedOverTo": _("Handed over by the bot to %(group)s"),
         "changeTaken": _("Taken by %(agent)s"),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -39,6 +40,13 @@ class AgentViewSet(ViewSet):
         super().initial(request, *args, **kwargs)
         self.sight = sight_of(request.user)
         presences.saw(agent_pk=request.user.pk)
+
+    def get_authenticators(self) -> list[Any]:
+        """The host's, and sessions in any case: the console has one."""
+        found: list[Any] = super().get_authenticators()
+        if not any(isinstance(one, SessionAuthentication) for one in found):
+            found.append(SessionAuthentication())
+        return found
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
         return handle_exception

@@ -164,10 +164,6 @@ class Migration(migrations.Migration):
             model_name='client',
             index=models.Index(condition=models.Q(('dialog__isnull', False)), fields=['dialog'], name='chatapi_client_dialog'),
         ),
-        migrations.AddIndex(
-            model_name='client',
-            index=models.Index(fields=['channel', 'client_id'], name='chatapi_client_search', opclasses=['int8_ops', 'varchar_pattern_ops']),
-        ),
         migrations.AddField(
             model_name='dialogchange',
             name='client',

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 
 from ..models import ClientState, Dialog, DialogChange, Message
+from .dialogs import own_name
 from .envelope import envelope, make_cursor
 from .times import format_time
 
@@ -24,7 +25,7 @@ def event_text(entry: Entry, *, token: str, client_id: str) -> str:
     if isinstance(entry, DialogChange):
         return _dump({"type": entry.kind, "event": _of_agent(client_id, entry.shown_name, entry.created_at)})
     if isinstance(entry, Dialog):
-        name = entry.agent.get_full_name() if entry.agent else ""
+        name = own_name(entry.agent) if entry.agent else ""
         return _dump({"type": "agentTyping", "event": _of_agent(client_id, name, entry.typing_at)})
     return _dump({"type": entry.type, "event": envelope(entry, token=token, client_id=client_id)})
 

@@ -87,9 +87,6 @@ def test_a_new_client_in_the_queue_calls_too(desk, ann):
     assert desk.page.evaluate("window.tones") == 2
 
 
-@pytest.mark.xfail(
-    reason="alerts.js: #last begins at 0, so that the page's first 1.5 s are silent; -Infinity would do"
-)
 def test_a_client_who_comes_at_once_is_heard(kim, sit_down, ann):
     def hurry(desk):
         desk.page.add_init_script("performance.now = () => 1000")

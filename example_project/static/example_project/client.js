@@ -79,12 +79,33 @@ const showEvent = {
     },
 };
 
+/** What was said before, so that a page that is loaded again goes on. Events go on behind it. */
+async function recall() {
+    const response = await fetch(`${api}/client/${encodeURIComponent(clientId)}/history`);
+    const { cursor, messages } = await response.json();
+    for (const { type, event } of messages.slice(-100)) {
+        if (type === "request") {
+            if (event.query !== null) {
+                show("client", event.query);
+            }
+        } else {
+            showReplies(type === "humanResponse" ? "agent" : "bot", event.data);
+        }
+    }
+    return cursor;
+}
+
 async function listen() {
     let cursor;
+    try {
+        cursor = await recall();
+    } catch {
+        note.textContent = "What was said before could not be read.";
+    }
     let pause = 500;
     for (;;) {
         try {
-            // What was said before this page opened is not repeated.
+            // Without a history to go on behind, from now on.
             const from = cursor ? { cursor } : { ts: Date.now() };
             const query = new URLSearchParams({ clientId, cid, types, ...from });
             const response = await fetch(`${api}/events?${query}`);

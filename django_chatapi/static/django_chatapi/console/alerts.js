@@ -10,7 +10,7 @@ const AT_MOST_EVERY = 1500; // milliseconds between two sounds
 /** Two short notes, made here so that there is no file to load. Browsers want a gesture before the first sound. */
 class Sound {
     #context = null;
-    #last = 0;
+    #last = -Infinity;
 
     constructor() {
         const wake = () => {
