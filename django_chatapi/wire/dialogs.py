@@ -69,23 +69,8 @@ def dialog_row(dialog: Dialog) -> dict[str, Any]:
 def transcript_item(message: Message, *, token: str, client_id: str) -> dict[str, Any]:
     """A message in a transcript: as in a history, with who wrote it. The token is masked: agents call nothing."""
     item = history_item(message, token=mask(token), client_id=client_id)
-    if message.type != MessageType.REQUEST:
-        item["event"]["data"] = _without_hidden(item["event"]["data"])
     item["event"]["agent"] = message.agent_name
     return item
-
-
-def _without_hidden(data: Any) -> Any:
-    """The data of an answer without what its switch reply keeps from agents."""
-    if not isinstance(data, dict) or not isinstance(data.get("replies"), list):
-        return data
-    return {**data, "replies": [_shown_reply(reply) for reply in data["replies"]]}
-
-
-def _shown_reply(reply: Any) -> Any:
-    if isinstance(reply, dict) and reply.get("type") == "switch":
-        return {name: value for name, value in reply.items() if name != "hiddenAttributes"}
-    return reply
 
 
 def note_item(note: DialogNote) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The switch reply: what each of its properties does, and that none of them can harm."""
 
+import json
+
 import pytest
 
 from django_chatapi import dialog_selectors
@@ -354,3 +356,39 @@ def test_reading_a_switch():
         close_phrases=["a", "b"]
     )
     assert find_switch([{"type": "switch", "destination": True}]) == Switch()
+
+
+def test_clients_do_not_find_hidden_attributes_in_what_they_get(say_switch):
+    caller = Caller(say_switch(ignoreOffline=True, attributes={"order": 7}, hiddenAttributes={"iban": "SECRET"}))
+
+    answer = caller.send("human")
+
+    assert answer["data"]["replies"][1] == {"type": "switch", "ignoreOffline": True, "attributes": {"order": 7}}
+    assert "SECRET" not in json.dumps(caller.history())
+    assert dialog_of().hidden_attributes == {"iban": "SECRET"}
+
+
+def test_a_one_time_message_waits_also_while_nobody_is_online(say_switch):
+    caller = Caller(say_switch(oneTimeMessage=True, firstMessage="Call me back"))
+
+    caller.send("human")
+
+    assert (dialog_of().state, dialog_of().last_message, events_for_bot()) == ("waiting", "Call me back", [])
+
+
+def test_a_bot_with_nothing_to_say_to_an_event_says_nothing(told, make_agent):
+    channel = told(lambda question: Answer() if question.event_name else "hello", quick=True)
+    agent = make_agent(channel)
+    Caller(channel).send("hi")
+    dialogs.close(dialog=take(agent), agent=agent)
+
+    work()
+
+    assert [message.answer_state for message in Message.objects.filter(route="push")] == ["answered"]
+
+
+def test_what_is_wrong_in_a_switch_is_named_in_the_log(say_switch, caplog):
+    Caller(say_switch(ignoreOffline=True, closeChatPhrases="bye", attributes=[])).send("human")
+
+    assert "closeChatPhrases, attributes" in caplog.text
+    assert dialog_of().close_phrases == []
