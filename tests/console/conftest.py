@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client as HTTPClient
 
 from django_chatapi.actions import channels, presences
@@ -16,7 +16,7 @@ from django_chatapi.constants import PresenceState
 from django_chatapi.models import AgentGroup, Channel
 from tests.events.conftest import Listener, valkey
 from tests.events.helpers import NEVER, site_environment
-from tests.servers import web_server
+from tests.servers import wait_until, web_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -74,6 +74,32 @@ def address(django_db_setup: None, django_db_blocker: object, valkey: Any) -> It
     """The address of a server with websockets."""
     with web_server("asgi", REDIS_URL=valkey.connection_url, **ENVIRONMENT) as (address, _process):
         yield address
+
+
+@pytest.fixture(autouse=True)
+def server_at_rest(transactional_db: None) -> Iterator[None]:
+    """Before the database is emptied, the server has done what pages asked of it just before they were closed."""
+    yield
+    looks = 0
+
+    def at_rest() -> bool:
+        nonlocal looks
+        looks = 0 if others_at_work() else looks + 1
+        return looks == 10
+
+    wait_until(at_rest, what="the server's rest")
+
+
+def others_at_work() -> bool:
+    """Whether another process is in a transaction on the database. SQLite cannot tell, and has no deadlocks."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.fixture
