@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError
@@ -32,6 +32,9 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Headers = tuple[tuple[bytes, bytes], ...]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+#: Done when the caller has left.
+Leaving = asyncio.Future[None]
+T = TypeVar("T")
 
 STREAM = "text/event-stream"
 
@@ -68,28 +71,19 @@ class EventsDoor:
     """The ASGI application of ``{token}/events``, to be routed with Channels (see ``routing``)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        opened, streams = await self._open(scope)
-        if not isinstance(opened, _Opened):
-            await _send_response(send, opened)
-            return
-        poll, headers = opened.poll, _headers(opened)
-        del opened, scope  # a held poll keeps no more than it needs
-        hub = hub_of(asyncio.get_running_loop(), read_sequences)
-        _answer_waiters_at_shutdown(hub)
-        waiter = hub.register(poll.key, poll.position, poll.started)
-        announce_poll(poll.key, poll.started)
         leaving = asyncio.ensure_future(_disconnect(receive))
-        leaving.add_done_callback(lambda _: waiter.wake(Woken.DISCONNECTED))
         try:
-            if streams:
-                await self._stream(poll, waiter, headers, leaving, send)
-            else:
-                await self._answer(poll, waiter, headers, leaving, send)
+            opened, streams = await self._open(scope, leaving)
+            if isinstance(opened, _Opened):
+                poll, headers = opened.poll, _headers(opened)
+                del opened, scope  # a held poll keeps no more than it needs
+                await self._hold(poll, headers, leaving, send, streams=streams)
+            elif opened is not None:
+                await _send_response(send, opened)
         finally:
-            hub.unregister(waiter)
             leaving.cancel()
 
-    async def _open(self, scope: Scope) -> tuple[HttpResponse, bool]:
+    async def _open(self, scope: Scope, leaving: Leaving) -> tuple[HttpResponse | None, bool]:
         token = scope["url_route"]["kwargs"]["token"]
         request = ASGIRequest(scope, BytesIO())
 
@@ -99,12 +93,21 @@ class EventsDoor:
                 response.render()
             return response
 
-        return await in_database_thread(check), accepts_stream(request)
+        return await _unless_left(leaving, check), accepts_stream(request)
 
-    async def _answer(
-        self, poll: Poll, waiter: Waiter, headers: Headers, leaving: "asyncio.Future[None]", send: Send
-    ) -> None:
-        feed, _reason = await self._next(poll, waiter, poll.timeout)
+    async def _hold(self, poll: Poll, headers: Headers, leaving: Leaving, send: Send, *, streams: bool) -> None:
+        hub = hub_of(asyncio.get_running_loop(), read_sequences)
+        _answer_waiters_at_shutdown(hub)
+        waiter = hub.register(poll.key, poll.position, poll.started)
+        announce_poll(poll.key, poll.started)
+        leaving.add_done_callback(lambda _: waiter.wake(Woken.DISCONNECTED))
+        try:
+            await (self._stream if streams else self._answer)(poll, waiter, headers, leaving, send)
+        finally:
+            hub.unregister(waiter)
+
+    async def _answer(self, poll: Poll, waiter: Waiter, headers: Headers, leaving: Leaving, send: Send) -> None:
+        feed, _reason = await self._next(poll, waiter, leaving, poll.timeout)
         if leaving.done():
             return  # nobody is there to read it, so no position moves
         body = poll.text(feed).encode()
@@ -113,16 +116,14 @@ class EventsDoor:
         await send({"type": "http.response.body", "body": body})
         await _keep(poll, feed)
 
-    async def _stream(
-        self, poll: Poll, waiter: Waiter, headers: Headers, leaving: "asyncio.Future[None]", send: Send
-    ) -> None:
+    async def _stream(self, poll: Poll, waiter: Waiter, headers: Headers, leaving: Leaving, send: Send) -> None:
         others = [header for header in headers if header[0] != b"content-type"]
         own = [(b"content-type", STREAM.encode()), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": [*others, *own]})
         await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
         reason = Woken.NEWS
         while reason in (Woken.NEWS, Woken.TIMEOUT):
-            feed, reason = await self._next(poll, waiter, chatapi_settings.EVENTS_HEARTBEAT)
+            feed, reason = await self._next(poll, waiter, leaving, chatapi_settings.EVENTS_HEARTBEAT)
             if leaving.done():
                 return
             if feed.entries:
@@ -132,14 +133,14 @@ class EventsDoor:
                 await _send_chunk(send, ": still here\n\n")
         await send({"type": "http.response.body", "body": b""})
 
-    async def _next(self, poll: Poll, waiter: Waiter, seconds: float) -> tuple[Feed, Woken]:
+    async def _next(self, poll: Poll, waiter: Waiter, leaving: Leaving, seconds: float) -> tuple[Feed, Woken]:
         """Read until there is something, or something else ends the wait; the poll's position moves along."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         news = False  # who was told of news goes before those who only begin
         while True:
             try:
-                feed = await in_database_thread(poll.read, urgent=news)
+                feed = await _unless_left(leaving, poll.read, urgent=news) or Feed([], poll.position)
             except DatabaseError as error:
                 feed = poll.nothing(error)
             poll.position = waiter.position = feed.upto
@@ -157,6 +158,14 @@ async def _keep(poll: Poll, feed: Feed) -> None:
         await in_database_thread(partial(poll.written, feed))
     except DatabaseError as error:
         logger.warning("A position could not be kept: %s", type(error).__name__)
+
+
+async def _unless_left(leaving: Leaving, work: Callable[[], T], *, urgent: bool = False) -> T | None:
+    """Run the work in a database thread; nothing is done, and None comes back, once the caller has left.
+
+    Callers that come and go faster than the database answers would otherwise be worked off long after they went.
+    """
+    return await in_database_thread(lambda: None if leaving.done() else work(), urgent=urgent)
 
 
 async def _disconnect(receive: Receive) -> None:

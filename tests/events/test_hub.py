@@ -1,6 +1,7 @@
 """The waiters of one event loop, and who wakes them."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -8,6 +9,7 @@ from django_chatapi.actions.turns import client_for
 from django_chatapi.api.hubs import read_sequences
 from django_chatapi.api.polls import Poll
 from django_chatapi.models import Connection, Message
+from django_chatapi.realtime.database import in_database_thread
 from django_chatapi.realtime.hub import Hub, Key, Woken, hub_of
 
 from .helpers import NEVER, call, in_thread, say
@@ -233,6 +235,28 @@ def test_a_poll_whose_caller_leaves_is_forgotten_at_once(channel, one_database_t
         assert len(asyncio.all_tasks()) == before + 1
 
     asyncio.run(run())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_database_is_not_asked_for_callers_who_left_before_their_turn(channel, one_database_thread):
+    client_for(channel=channel, client_id="ann")
+    path = f"/chatapi/{channel.token}/events"
+
+    async def run():
+        free, leaving = threading.Event(), asyncio.Event()
+        busy = asyncio.create_task(in_database_thread(free.wait))
+        calls = [asyncio.create_task(call(path, b"clientId=ann&cid=%d" % n, leaving)) for n in range(20)]
+        for _ in range(5):  # until they queue for the thread
+            await asyncio.sleep(0)
+        leaving.set()
+        for _ in range(5):  # until it has been noticed
+            await asyncio.sleep(0)
+        free.set()
+        assert await asyncio.gather(*calls) == [[]] * 20
+        await busy
+
+    asyncio.run(run())
+    assert not Connection.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
