@@ -85,16 +85,7 @@ def late_route(request: Message) -> Route:
 
 def handed_over(request: Message) -> Message:
     """What the caller gets instead of an answer whose client is with the agents. It is nowhere stored."""
-    return Message(
-        client=request.client,
-        created_at=request.created_at,
-        type=MessageType.BOT_RESPONSE,
-        question_id=request.question_id,
-        connection_id=request.connection_id,
-        query=request.query,
-        event_name=request.event_name,
-        data=handed_over_data(),
-    )
+    return _answer_to(request, data=handed_over_data(), created_at=request.created_at)
 
 
 def acknowledge(*, request: Message) -> Message:
@@ -155,16 +146,11 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
             told = route == Route.RESPONSE or request.answer_state != AnswerState.PENDING
             request.answer_state = AnswerState.HANDED_OVER
             return handed_over(request) if told else acknowledge(request=request)
-        message = Message(
-            client=client,
+        message = _answer_to(
+            request,
             sequence=client.last_sequence,
             created_at=moment,
-            type=MessageType.BOT_RESPONSE,
             route=route,
-            question_id=request.question_id,
-            connection_id=request.connection_id,
-            query=request.query,
-            event_name=request.event_name,
             data=data,
             block_form=client.channel.disable_text_with_buttons and button_texts(data) is not None,
             status_changed_at=moment,
@@ -178,6 +164,19 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
             dialogs.hand_over(request=request, switch=switch)
     request.answer_state = state
     return message
+
+
+def _answer_to(request: Message, **columns: Any) -> Message:
+    """An answer of the bot's, not stored yet. It repeats what its request said."""
+    return Message(
+        client=request.client,
+        type=MessageType.BOT_RESPONSE,
+        question_id=request.question_id,
+        connection_id=request.connection_id,
+        query=request.query,
+        event_name=request.event_name,
+        **columns,
+    )
 
 
 def _agent_came_meanwhile(request: Message) -> bool:

@@ -58,7 +58,12 @@ def ask_left(*, request: Message) -> float | None:
     """
     with leases.kept(request):
         try:
-            failure = _run(_bot_of(request), request, *_late_ways(request))
+            failure = _run(
+                _bot_of(request),
+                request,
+                partial(_publish_late, request, AnswerState.PARTIAL),
+                partial(_publish_late, request, AnswerState.ANSWERED),
+            )
         except BotFailed as error:
             failure = error
         if failure and request.answer_state != AnswerState.PARTIAL:
@@ -127,7 +132,8 @@ class _Exchange:
 
     def _think(self) -> None:
         with self._lease:
-            failure = _run(self._bot, self._request, self._emit, self._emit_last)
+            emit, last = partial(self._emit, AnswerState.PARTIAL), partial(self._emit, AnswerState.ANSWERED)
+            failure = _run(self._bot, self._request, emit, last)
             with self._changed:
                 if not self._released:
                     self._done, self._failure = True, failure
@@ -137,26 +143,17 @@ class _Exchange:
             if not self._abandoned:
                 _finish(self._request, failure)
 
-    def _emit(self, step: Answer) -> None:
-        if not self._take(step):
-            _late_ways(self._request)[0](step)
-
-    def _emit_last(self, step: Answer) -> None:
-        if not self._take(step):
-            _late_ways(self._request)[1](step)
-
-    def _take(self, step: Answer) -> bool:
-        """Whether the response still takes the step."""
+    def _emit(self, state: AnswerState, step: Answer) -> None:
         with self._changed:
             if not self._released:
                 self._steps.append(step)
                 self._last_step_at = time.monotonic()
                 self._changed.notify()
-                return True
+                return
         self._concluded.wait()
         if self._abandoned:
             raise answers.ClaimLost
-        return False
+        _publish_late(self._request, state, step)
 
 
 def _bot_of(request: Message) -> Bot:
@@ -221,15 +218,11 @@ def _conclude(request: Message, steps: list[Answer], failure: BotFailed | None, 
         raise BotTimeout(details=details) from None
 
 
-def _late_ways(request: Message) -> tuple[_Emit, _Emit]:
-    """How steps are published that no response carries: those that others may follow, and the last one."""
-
-    def publish(state: AnswerState, step: Answer) -> None:
-        if request.route == Route.PUSH and not step.replies and not step.end_session:
-            return  # nobody asked, so that nothing is no answer
-        answers.publish(request=request, steps=[step], route=answers.late_route(request), state=state)
-
-    return partial(publish, AnswerState.PARTIAL), partial(publish, AnswerState.ANSWERED)
+def _publish_late(request: Message, state: AnswerState, step: Answer) -> None:
+    """Publish a step no response carries; ``PARTIAL`` if more may follow, ``ANSWERED`` if it is the last."""
+    if request.route == Route.PUSH and not step.replies and not step.end_session:
+        return  # nobody asked, so that nothing is no answer
+    answers.publish(request=request, steps=[step], route=answers.late_route(request), state=state)
 
 
 def _finish(request: Message, failure: BotFailed | None) -> None:
@@ -247,8 +240,7 @@ def _finish(request: Message, failure: BotFailed | None) -> None:
         elif said_something or request.route == Route.PUSH:  # nobody waits for it, or for nothing
             answers.close(request=request, state=AnswerState.ANSWERED)
         else:
-            route = answers.late_route(request)
-            answers.publish(request=request, steps=[Answer()], route=route, state=AnswerState.ANSWERED)
+            _publish_late(request, AnswerState.ANSWERED, Answer())
     except answers.ClaimLost:
         pass  # whoever took the request over closes it
 

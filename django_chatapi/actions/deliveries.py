@@ -213,7 +213,7 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
             signal = {DeliveryState.ACCEPTED: delivery_accepted, DeliveryState.FAILED: delivery_failed}.get(
                 DeliveryState(one.state)
             )
-            if signal is not None and signal.has_listeners(Delivery):
+            if signal is not None:
                 send_on_commit(signal, sender=Delivery, delivery=one.delivery)
     return min(delays, default=None)
 

@@ -83,12 +83,13 @@ def update_up_to(
 
 def mark_sent(*, messages: Sequence[Message]) -> None:
     """A transport has these messages: what was not sent yet is sent now. A later receipt is left alone."""
-    waiting = [message.pk for message in messages if message.status == Status.NOT_SENT]
-    if not waiting:
+    unsent = [message for message in messages if message.status == Status.NOT_SENT]
+    if not unsent:
         return
+    waiting = [message.pk for message in unsent]
     with transaction.atomic(using=router.db_for_write(Message), savepoint=False):
         now = timezone.now()
-        for message in messages:
+        for message in unsent:
             if message.type == MessageType.HUMAN_RESPONSE:  # an agent may be looking at it
                 announce_news_on_commit(message.client_id, message.sequence)
         if len(waiting) <= _FEW:
@@ -97,8 +98,8 @@ def mark_sent(*, messages: Sequence[Message]) -> None:
                 if rows.update(Message, before, {"status": Status.SENT, "status_changed_at": now}):
                     rows.insert(MessageStatus(message_id=pk, status=Status.SENT, changed_at=now))
             return
-        unsent = Message.objects.filter(pk__in=waiting, status=Status.NOT_SENT).order_by("client", "sequence")
-        pks = list(unsent.select_for_update().values_list("pk", flat=True))
+        still = Message.objects.filter(pk__in=waiting, status=Status.NOT_SENT).order_by("client", "sequence")
+        pks = list(still.select_for_update().values_list("pk", flat=True))
         Message.objects.filter(pk__in=pks).update(status=Status.SENT, status_changed_at=now)
         MessageStatus.objects.bulk_create(
             [MessageStatus(message_id=pk, status=Status.SENT, changed_at=now) for pk in pks]

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import dialog_selectors
 from ..models import AgentGroup, CannedAnswer, Client, Dialog, DialogChange, DialogNote, Message
+from ..wire.dialogs import one_line
 from .bounds import RecordAdmin
 from .clients import may_view
 from .texts import clip, pretty, sendable, to_the_second, visible
@@ -66,9 +67,7 @@ class CannedAnswerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("text"))
     def short_text(self, answer: CannedAnswer) -> SafeString:
-        line = " ".join(answer.text[: SUMMARY_LIMIT * 4].split())
-        shown = line if len(line) <= SUMMARY_LIMIT else f"{line[: SUMMARY_LIMIT - 1]}…"
-        return format_html('<bdi class="chatapi-id">{}</bdi>', shown)
+        return format_html('<bdi class="chatapi-id">{}</bdi>', one_line(answer.text, SUMMARY_LIMIT))
 
     @admin.display(description=_("channel"), ordering="channel")
     def for_channel(self, answer: CannedAnswer) -> Any:

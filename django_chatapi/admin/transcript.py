@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from .. import selectors
 from ..constants import WRONG_ANSWER_STATES, MessageType
 from ..models import Client, Message
+from ..wire.dialogs import one_line
 from .replies import Shown, show
 from .texts import clip, pretty, visible
 
@@ -105,8 +106,7 @@ def summary(message: Message, limit: int) -> str:
         answer = _answer(message)
         kinds = [reply.get("type") for reply in _replies(answer) if isinstance(reply, dict)]
         text = answer.get("answer") or ", ".join(f"[{kind}]" for kind in kinds)
-    line = " ".join(str(text)[: limit * 4].split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return one_line(str(text), limit)
 
 
 def _answer(message: Message) -> dict[str, Any]:

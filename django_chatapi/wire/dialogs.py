@@ -1,19 +1,15 @@
 """Dialogs as agents see them, in the agents' API."""
 
-import base64
-import binascii
 import datetime as dt
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from ..constants import PREVIEW_LENGTH, MessageType
-from ..exceptions import InvalidRequest
 from ..models import Dialog, DialogChange, DialogNote, Message
 from ..tokens import mask
-from .envelope import history_item
+from .envelope import cursor_text, history_item, not_a_cursor, write_cursor
 from .times import format_time
 
 
@@ -25,13 +21,13 @@ def preview(message: Message) -> str:
         data = message.data if isinstance(message.data, dict) else {}
         replies = [reply for reply in data.get("replies") or [] if isinstance(reply, dict)]
         text = str(data.get("answer") or " ".join(f"[{reply.get('type')}]" for reply in replies))
-    return one_line(text)
+    return one_line(text.replace("\0", " "))  # which PostgreSQL does not keep
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, limit: int = PREVIEW_LENGTH) -> str:
     """A text on one line, cut to what lists show."""
-    line = " ".join(text[: PREVIEW_LENGTH * 4].replace("\0", " ").split())
-    return line if len(line) <= PREVIEW_LENGTH else f"{line[: PREVIEW_LENGTH - 1]}…"
+    line = " ".join(text[: limit * 4].split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def own_name(user: Any) -> str:
@@ -96,7 +92,7 @@ def change_item(change: DialogChange) -> dict[str, Any]:
 def make_place(place: tuple[dt.datetime, int]) -> str:
     """An opaque text for a place in a list of dialogs: the time that orders it, and the id."""
     moment, pk = place
-    return base64.urlsafe_b64encode(f"{moment.isoformat()} {pk}".encode()).decode().rstrip("=")
+    return write_cursor(f"{moment.isoformat()} {pk}")
 
 
 def read_place(cursor: str) -> tuple[dt.datetime, int]:
@@ -106,10 +102,9 @@ def read_place(cursor: str) -> tuple[dt.datetime, int]:
         InvalidRequest: it is not a text that :func:`make_place` makes.
     """
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        moment, pk = text.split(" ")
+        moment, pk = cursor_text(cursor).split(" ")
         place = dt.datetime.fromisoformat(moment), int(pk)
-    except (binascii.Error, ValueError):
+    except ValueError:
         place = None
     if (
         place is None
@@ -117,6 +112,6 @@ def read_place(cursor: str) -> tuple[dt.datetime, int]:
         or not dt.MINYEAR + 1 < place[0].year < dt.MAXYEAR
         or timezone.is_aware(place[0]) != settings.USE_TZ
     ):
-        raise InvalidRequest(details={"cursor": [_("Not a cursor; send one exactly as you received it.")]})
+        raise not_a_cursor()
     # Databases do not know all the zones that Python reads.
     return (place[0].astimezone(dt.timezone.utc) if settings.USE_TZ else place[0]), place[1]

@@ -120,7 +120,7 @@ def handed_over_data() -> dict[str, Any]:
 
 def make_cursor(sequence: int) -> str:
     """An opaque text for a place in a client's messages."""
-    return base64.urlsafe_b64encode(b"s%d" % sequence).decode().rstrip("=")
+    return write_cursor(f"s{sequence}")
 
 
 def read_cursor(cursor: str) -> int:
@@ -129,10 +129,24 @@ def read_cursor(cursor: str) -> int:
     Raises:
         InvalidRequest: it is not a text that :func:`make_cursor` makes.
     """
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        text = ""
+    text = cursor_text(cursor)
     if len(text) > 19 or text[:1] != "s" or not text[1:].isdecimal():
-        raise InvalidRequest(details={"cursor": [_("Not a cursor; send one exactly as you received it.")]})
+        raise not_a_cursor()
     return int(text[1:])
+
+
+def write_cursor(text: str) -> str:
+    """A text in ASCII as callers carry it round: opaque to them."""
+    return base64.urlsafe_b64encode(text.encode("ascii")).decode().rstrip("=")
+
+
+def cursor_text(cursor: str) -> str:
+    """The text of a cursor; empty if it is none of ours."""
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def not_a_cursor() -> InvalidRequest:
+    return InvalidRequest(details={"cursor": [_("Not a cursor; send one exactly as you received it.")]})

@@ -39,7 +39,7 @@ class Switch:
 def find_switch(replies: Sequence[Any]) -> Switch | None:
     """The last switch among the replies of an answer, if there is one."""
     for reply in reversed(replies):
-        if isinstance(reply, dict) and reply.get("type") == "switch":
+        if _is_switch(reply):
             return _read(reply)
     return None
 
@@ -47,9 +47,7 @@ def find_switch(replies: Sequence[Any]) -> Switch | None:
 def without_hidden(replies: Sequence[Any]) -> list[Any]:
     """The replies as others may see them: what a switch hides is neither for agents nor for the client."""
     return [
-        {key: value for key, value in reply.items() if key != "hiddenAttributes"}
-        if isinstance(reply, dict) and reply.get("type") == "switch"
-        else reply
+        {key: value for key, value in reply.items() if key != "hiddenAttributes"} if _is_switch(reply) else reply
         for reply in replies
     ]
 
@@ -59,10 +57,19 @@ def mistakes(replies: Sequence[Any]) -> list[str]:
     return [
         key
         for reply in replies
-        if isinstance(reply, dict) and reply.get("type") == "switch"
+        if _is_switch(reply)
         for key, kinds in _TYPES.items()
-        if reply.get(key) is not None and type(reply[key]) not in kinds
+        if reply.get(key) is not None and not _fits(reply[key], kinds)
     ]
+
+
+def _is_switch(reply: Any) -> bool:
+    return isinstance(reply, dict) and reply.get("type") == "switch"
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    # To Python a bool is a number.
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -81,34 +88,27 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _read(reply: dict[str, Any]) -> Switch:
-    phrases = reply.get("closeChatPhrases")
-    destination = reply.get("destination")
+    said = {key: reply[key] for key, kinds in _TYPES.items() if _fits(reply.get(key), kinds)}
+    phrases = [_text(one) for one in said.get("closeChatPhrases", ()) if isinstance(one, str)]
+    history: int | None = 0
+    if said.get("sendMessagesToOperator"):
+        amount = said.get("sendMessageHistoryAmount")
+        history = None if amount is None else min(max(amount, 0), _MAX_HISTORY)
     return Switch(
-        first_message=_text(reply.get("firstMessage")),
-        last_message=_text(reply.get("lastMessage")),
-        close_phrases=[_text(one) for one in phrases if _text(one).strip()] if isinstance(phrases, list) else [],
-        append_close_button=reply.get("appendCloseChatButton") is True,
-        ignore_offline=reply.get("ignoreOffline") is True,
-        one_time=reply.get("oneTimeMessage") is True,
+        first_message=_text(said.get("firstMessage", "")),
+        last_message=_text(said.get("lastMessage", "")),
+        close_phrases=[phrase for phrase in phrases if phrase.strip()],
+        append_close_button=said.get("appendCloseChatButton", False),
+        ignore_offline=said.get("ignoreOffline", False),
+        one_time=said.get("oneTimeMessage", False),
         # Groups have numbers for names in the platform that the contract follows.
-        destination=_text(str(destination) if type(destination) is int else destination)[:_MAX_NAME],
-        attributes=_object(reply.get("attributes")),
-        hidden_attributes=_object(reply.get("hiddenAttributes")),
-        history=_history(reply),
+        destination=_text(str(said.get("destination", "")))[:_MAX_NAME],
+        attributes=said.get("attributes", {}),
+        hidden_attributes=said.get("hiddenAttributes", {}),
+        history=history,
     )
 
 
-def _history(reply: dict[str, Any]) -> int | None:
-    if reply.get("sendMessagesToOperator") is not True:
-        return 0
-    amount = reply.get("sendMessageHistoryAmount")
-    return min(max(amount, 0), _MAX_HISTORY) if type(amount) is int else None
-
-
-def _text(value: Any) -> str:
+def _text(text: str) -> str:
     # PostgreSQL keeps no U+0000.
-    return value.replace("\0", "")[:_MAX_TEXT] if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return text.replace("\0", "")[:_MAX_TEXT]
