@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.db import connections, router
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from .conf import chatapi_settings
 from .constants import AnswerState, DialogState, MessageType, PresenceState, Route
+from .exceptions import MessageNotFound
 from .models import (
     AgentGroup,
     AgentPresence,
@@ -74,16 +77,6 @@ def sight_of(agent: Any) -> Sight:
         return Sight(agent.pk, True, frozenset(), frozenset())
     groups = list(AgentGroup.objects.filter(members=agent).order_by().values_list("pk", "channel"))
     return Sight(agent.pk, False, frozenset(channel for _, channel in groups), frozenset(pk for pk, _ in groups))
-
-
-def visible_dialogs(sight: Sight) -> QuerySet[Dialog]:
-    """The dialogs that an agent sees."""
-    if sight.everything:
-        return Dialog.objects.all()
-    of_channels = Q(channel__in=sight.channel_pks)
-    # Mostly an agent is in every group of a channel; the condition is on columns of the row all the same.
-    of_groups = Q(group__isnull=True) | Q(group__in=sight.group_pks)
-    return Dialog.objects.filter((of_channels & of_groups) | Q(agent=sight.agent_pk))
 
 
 def find_dialog(sight: Sight, pk: int) -> Dialog | None:
@@ -203,6 +196,19 @@ def transcript(dialog: Dialog, *, before: int | None, limit: int) -> tuple[list[
     return found[:limit][::-1], len(found) > limit
 
 
+def said_after(dialog: Dialog, question_id: UUID) -> int:
+    """How many messages the client sent behind this one.
+
+    Raises:
+        MessageNotFound
+    """
+    messages = Message.objects.filter(client=dialog.client_id)
+    seen = messages.filter(question_id=question_id).aggregate(sequence=Max("sequence"))["sequence"]
+    if seen is None:
+        raise MessageNotFound(_("This client has no message with this questionId."))
+    return messages.filter(sequence__gt=seen, type=MessageType.REQUEST).exclude(route=Route.PUSH).count()
+
+
 def notes_of(dialog: Dialog) -> list[DialogNote]:
     """The latest notes of a dialog, oldest first."""
     return list(DialogNote.objects.filter(dialog=dialog).order_by("-pk")[:REMARKS])[::-1]
@@ -245,12 +251,9 @@ def _seen_since() -> dt.datetime:
 
 def someone_online(channel: Channel, group: AgentGroup | None) -> bool:
     """Whether an agent is online who would see a client that is handed over to this group, or to all."""
-    groups = (
-        AgentGroup.objects.filter(channel=channel) if group is None else AgentGroup.objects.filter(pk=group.pk)
-    )
     if router.db_for_read(get_user_model()) != router.db_for_read(AgentPresence):
         return False  # there are no agents where their users cannot be looked up (W007)
-    belongs = Q(agent__chatapi_groups__in=groups.order_by())
+    belongs = Q(agent__chatapi_groups=group) if group else Q(agent__chatapi_groups__channel=channel)
     if any(field.name == "is_superuser" for field in get_user_model()._meta.get_fields()):
         belongs |= Q(agent__is_superuser=True)
     online = AgentPresence.objects.filter(belongs, state=PresenceState.ONLINE, seen_at__gte=_seen_since())

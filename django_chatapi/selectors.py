@@ -316,8 +316,7 @@ def webhook_health(channel: Channel) -> WebhookHealth:
     attempts = DeliveryAttempt.objects.filter(channel=channel, started_at__gte=since)
     latest = attempts.order_by("-started_at").values("pk", "status_code", "error")[:HEALTH_LIMIT]
     recent = latest.aggregate(all=Count("pk"), accepted=Count("pk", filter=accepted))
-    deliveries = Delivery.objects.filter(channel=channel)
-    pending = deliveries.filter(state=DeliveryState.PENDING)
+    pending = Delivery.objects.filter(channel=channel, state=DeliveryState.PENDING)
     return WebhookHealth(
         disabled_at=channel.webhook_disabled_at,
         last_success_at=endpoint.last_success_at,
@@ -330,7 +329,7 @@ def webhook_health(channel: Channel) -> WebhookHealth:
         pending=_bounded(pending),
         # By the key, which an index has beside the state; times have none.
         oldest_pending_at=pending.order_by("pk").values_list("created_at", flat=True).first(),
-        failed=_bounded(deliveries.filter(state=DeliveryState.FAILED)),
+        failed=_bounded(failed_deliveries(channel)),
     )
 
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import router, transaction
 from django.db.models import F
@@ -271,11 +272,23 @@ def say_typing(*, dialog: Dialog, agent: Any) -> None:
         current.save(update_fields=["typing_at", "typing_sequence"])
 
 
-def mark_read(*, dialog: Dialog, agent: Any) -> None:
-    """The dialog's agent has seen what the client wrote. What others see leaves it unread."""
+def mark_read(*, dialog: Dialog, agent: Any, up_to: UUID | None = None) -> None:
+    """The dialog's agent has seen what the client wrote. What others see leaves it unread.
+
+    Args:
+        up_to: the ``question_id`` of the last message that was seen; None: all of them.
+
+    Raises:
+        MessageNotFound
+    """
     with transaction.atomic(using=router.db_for_write(Dialog)):
-        unread = Dialog.objects.filter(pk=dialog.pk, agent=agent, unread__gt=0)
-        if unread.update(unread=0, changed_at=timezone.now()):
+        unread = 0
+        if up_to is not None:
+            # Under the client's lock: what is being stored just now counts too.
+            Client.objects.select_for_update().get(pk=dialog.client_id)
+            unread = dialog_selectors.said_after(dialog, up_to)
+        theirs = Dialog.objects.filter(pk=dialog.pk, agent=agent, unread__gt=unread)
+        if theirs.update(unread=unread, changed_at=timezone.now()):
             announce_on_commit(dialog.client)
 
 

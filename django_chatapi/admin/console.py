@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.request import HttpHeaders
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.text import capfirst
@@ -73,6 +74,7 @@ def config(request: HttpRequest) -> dict[str, Any] | None:
         "username": request.user.get_username(),
         "superuser": bool(getattr(request.user, "is_superuser", False)),
         "csrfCookie": settings.CSRF_COOKIE_NAME,
+        "csrfHeader": HttpHeaders.parse_header_name(settings.CSRF_HEADER_NAME),
         "texts": {
             **_connection_texts(),
             **_list_texts(),

@@ -18,6 +18,7 @@ from ..tokens import mask
 from ..wire.agent_inputs import (
     DialogsInput,
     NoteInput,
+    ReadInput,
     ReplyInput,
     TakeClientInput,
     TranscriptInput,
@@ -152,8 +153,10 @@ class DialogViewSet(AgentViewSet):
 
     @schema.mark_read
     def read(self, request: Request, pk: int) -> Response:
-        dialogs.mark_read(dialog=self.dialog(pk), agent=request.user)
-        return Response(status=204)
+        dialog = self.dialog(pk)
+        up_to = validated(ReadInput, request.data).get("up_to")
+        dialogs.mark_read(dialog=dialog, agent=request.user, up_to=up_to)
+        return Response(dialog_row(self.dialog(pk)))
 
     @schema.close_dialog
     def close(self, request: Request, pk: int) -> Response:

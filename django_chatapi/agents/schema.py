@@ -15,6 +15,7 @@ from ..exceptions import (
     DialogNotFound,
     IdempotencyConflict,
     InvalidRequest,
+    MessageNotFound,
     NotAuthenticated,
     NotYourDialog,
     PayloadTooLarge,
@@ -173,8 +174,11 @@ say_typing = _describe(
 mark_read = _describe(
     "Mark the client's messages as seen by the dialog's agent",
     DialogNotFound,
+    MessageNotFound,
+    answer=documents.DialogDocument,
+    description="What other agents see stays unread.",
     parameters=[_id],
-    request=None,
+    request=inputs.ReadInput,
 )
 close_dialog = _describe(
     "Give the client back to the bot",

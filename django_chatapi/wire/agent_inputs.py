@@ -101,6 +101,17 @@ class NoteInput(serializers.Serializer[Any]):
     text = TextField(max_length=MAX_QUERY_LENGTH)
 
 
+class ReadInput(serializers.Serializer[Any]):
+    """The body of ``POST dialogs/{id}/read``."""
+
+    upTo = serializers.UUIDField(
+        source="up_to",
+        required=False,
+        allow_null=True,
+        help_text="The questionId of the last message that was seen; without it: all of them.",
+    )
+
+
 class PresenceInput(serializers.Serializer[Any]):
     """The body of ``POST presence``."""
 

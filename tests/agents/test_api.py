@@ -792,24 +792,49 @@ def test_a_bad_note_is_refused(channel, kim, text):
     assert list(response.json()["args"]) == ["text"]
 
 
-def test_typing_and_read_answer_with_nothing(channel, agent, kim, lou):
-    dialog = make_dialog(channel, "ann", state="open", agent=agent, unread=3)
+def test_typing_answers_with_nothing(channel, agent, kim, lou):
+    dialog = make_dialog(channel, "ann", state="open", agent=agent)
 
-    answers = [kim.post(f"dialogs/{dialog.pk}/{what}") for what in ("typing", "read")]
+    answer = kim.post(f"dialogs/{dialog.pk}/typing")
 
-    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2
+    assert (answer.status_code, answer.content) == (204, b"")
     dialog.refresh_from_db()
-    assert dialog.unread == 0
     assert dialog.typing_at is not None
     assert refused(lou.post(f"dialogs/{dialog.pk}/typing")) == (409, "not_your_dialog")
+
+
+def test_read_answers_with_the_row(channel, agent, kim):
+    dialog = make_dialog(channel, "ann", state="open", agent=agent, unread=3)
+
+    row = kim.do(f"dialogs/{dialog.pk}/read")
+
+    assert list(row) == ROW
+    assert row["unread"] == 0
+
+
+def test_what_was_not_seen_yet_stays_unread(channel, agent, kim, caller):
+    dialog = make_dialog(channel, "ann", state="open", agent=agent)
+    first, second, third = (caller.send(text, client_id="ann")["questionId"] for text in ("one", "two", "three"))
+
+    assert kim.do(f"dialogs/{dialog.pk}/read", {"upTo": first})["unread"] == 2
+    assert kim.do(f"dialogs/{dialog.pk}/read", {"upTo": second})["unread"] == 1
+    assert kim.do(f"dialogs/{dialog.pk}/read", {"upTo": first})["unread"] == 1  # a call that was overtaken
+    assert kim.do(f"dialogs/{dialog.pk}/read", {"upTo": third})["unread"] == 0
+
+
+def test_read_up_to_a_message_of_another_client_is_refused(channel, agent, kim, caller):
+    dialog = make_dialog(channel, "ann", state="open", agent=agent, unread=3)
+    foreign = caller.send("hi", client_id="bob")["questionId"]
+
+    assert refused(kim.post(f"dialogs/{dialog.pk}/read", {"upTo": foreign})) == (404, "message_not_found")
+    assert refused(kim.post(f"dialogs/{dialog.pk}/read", {"upTo": "first"})) == (400, "invalid_request")
+    assert kim.look(f"dialogs/{dialog.pk}")["unread"] == 3
 
 
 def test_what_a_colleague_reads_stays_unread(channel, agent, lou):
     dialog = make_dialog(channel, "ann", state="open", agent=agent, unread=3)
 
-    assert lou.post(f"dialogs/{dialog.pk}/read").status_code == 204
-
-    assert lou.look(f"dialogs/{dialog.pk}")["unread"] == 3
+    assert lou.do(f"dialogs/{dialog.pk}/read")["unread"] == 3
 
 
 def test_close_answers_with_the_row_and_nothing_more_can_be_done(channel, kim):

@@ -1,6 +1,8 @@
 """Who may call the agents' API, and what they see of it."""
 
 import base64
+import json
+import re
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -154,6 +156,19 @@ def test_with_the_token_of_the_cookie_it_succeeds(dialog, agent):
 
     assert refused(wrong) == (403, "permission_denied")
     assert right["agent"] == "kim"
+
+
+def test_the_console_sends_the_token_in_the_header_that_the_site_reads(dialog, agent, settings):
+    settings.CSRF_HEADER_NAME = "HTTP_X_SHOP_TOKEN"
+    agent.is_staff = True
+    agent.save()
+    kim = Colleague(agent, enforce_csrf_checks=True)
+    page = kim.http.get("/admin/django_chatapi/console/").content.decode()
+    kim.http.cookies["csrftoken"] = token = "a" * 32
+
+    told = json.loads(re.search(r'id="chatapi-console-config"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+
+    assert kim.do(f"dialogs/{dialog.pk}/take", headers={told["csrfHeader"]: token})["agent"] == "kim"
 
 
 def test_looking_needs_no_token(dialog, agent):

@@ -61,7 +61,7 @@ async function call(method, path, { query = {}, body, signal, idempotencyKey } =
     const search = given.length ? `?${new URLSearchParams(given)}` : "";
     const headers = { Accept: "application/json" };
     if (method !== "GET") {
-        headers["X-CSRFToken"] = csrfToken();
+        headers[config.csrfHeader] = csrfToken();
         headers["Content-Type"] = "application/json";
     }
     if (idempotencyKey) {
@@ -106,7 +106,7 @@ export const api = {
     send: (id, text, idempotencyKey) => call("POST", one(id, "messages"), { body: { text }, idempotencyKey }),
     note: (id, text) => post(one(id, "notes"), { text }),
     typing: (id) => post(one(id, "typing")),
-    read: (id) => post(one(id, "read")),
+    read: (id, upTo) => post(one(id, "read"), { upTo }),
     targets: (id) => get(one(id, "targets")),
     clients: (query, signal) => get("clients", { query, signal }),
     presence: () => get("presence"),

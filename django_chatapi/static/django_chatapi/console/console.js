@@ -219,17 +219,14 @@ function look() {
     if (!row || !detail || document.visibilityState !== "visible" || !row.unread) {
         return;
     }
-    const seen = `${row.id}:${row.unread}:${row.lastMessageAt}`;
+    const last = dialog.messages.findLast((message) => message.type === "request");
+    const seen = `${row.id}:${last?.key}`;
     // What colleagues and waiting clients have unread stays so: their own agent has not seen it.
     if (row.state === "open" && row.agent === config.username && seen !== readPosted) {
         readPosted = seen;
-        api.read(row.id).then(
-            () => {
-                const now = store.row(row.id);
-                if (now) {
-                    store.put([{ ...now, unread: 0 }]); // Meanwhile it may have gone to others.
-                }
-            },
+        const asked = store.moment();
+        api.read(row.id, last?.event.questionId).then(
+            (now) => store.put([now], { asked }),
             () => {}, // The next message tries again.
         );
     }
