@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from ..actions import courier, resends
 from ..actions.deliveries import messages_of
 from ..constants import DeliveryState
+from ..identifiers import first_uuid
 from ..models import Channel, Client, Delivery, DeliveryAttempt, Message
 from ..tokens import mask
 from .bounds import RecordAdmin
@@ -67,7 +68,7 @@ def _first_id(field: Any, text: str | None, slack: float) -> UUID | None:
         milliseconds = int((moment.timestamp() + slack) * 1000)
     except (ValidationError, ValueError, OverflowError):
         return None
-    return UUID(int=max(0, milliseconds) << 80)
+    return first_uuid(milliseconds)
 
 
 @admin.register(Delivery)

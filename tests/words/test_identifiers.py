@@ -2,8 +2,10 @@
 
 import uuid
 
+import pytest
+
 from django_chatapi import identifiers
-from django_chatapi.identifiers import make_question_id
+from django_chatapi.identifiers import first_uuid, make_question_id
 
 MOMENT = 1_663_000_000_123  # milliseconds
 
@@ -42,3 +44,10 @@ def test_within_a_millisecond_all_other_bits_are_random(monkeypatch):
     random_bits = ((1 << 80) - 1) & ~(0b1111 << 76) & ~(0b11 << 62)
     assert seen_set & random_bits == random_bits
     assert seen_clear & random_bits == random_bits
+
+
+@pytest.mark.parametrize(("milliseconds", "held"), [(MOMENT, MOMENT), (-1, 0), (2**48, 2**48 - 1)])
+def test_the_least_of_a_time_is_of_the_same_version(milliseconds, held):
+    first = first_uuid(milliseconds)
+    assert (first.version, first.variant, first.int >> 80) == (7, uuid.RFC_4122, held)
+    assert first.int & ~(0b1111 << 76) & ~(0b11 << 62) & (1 << 80) - 1 == 0

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import secrets
 import uuid
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client as HTTPClient
 from django.utils import timezone
 
 from django_chatapi.actions import courier
+from django_chatapi.identifiers import first_uuid
 from django_chatapi.models import Channel, Client, Delivery, DeliveryAttempt
 from django_chatapi.webhooks import verify
 
@@ -30,7 +32,7 @@ def ids(page: str) -> list[str]:
 
 def uuid_of(moment: dt.datetime) -> uuid.UUID:
     """As a delivery of that time has it."""
-    return uuid.UUID(int=(int(moment.timestamp() * 1000) << 80) | uuid.uuid4().int & (1 << 80) - 1)
+    return uuid.UUID(int=first_uuid(int(moment.timestamp() * 1000)).int | secrets.randbits(62))
 
 
 class TestList:
