@@ -16,11 +16,14 @@ from typing import Any, TypeVar
 from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 
+from .api.errors import error_response
 from .api.events import EventsViewSet
 from .api.hubs import read_sequences
-from .api.polls import Poll
+from .api.polls import REPLACED_PAUSE, Poll
 from .conf import chatapi_settings
+from .exceptions import InvalidRequest
 from .realtime.database import in_database_thread
 from .realtime.hub import Hub, Waiter, Woken, hub_of
 from .realtime.nudges import announce_poll
@@ -37,6 +40,8 @@ Leaving = asyncio.Future[None]
 T = TypeVar("T")
 
 STREAM = "text/event-stream"
+#: After so many heartbeats a stream looks whether it would still be opened.
+_LOOK_AFTER = 4
 
 
 class _Opened(HttpResponse):
@@ -63,8 +68,8 @@ _open = _OpeningViewSet.as_view({"get": "events"})
 
 
 def accepts_stream(request: Any) -> bool:
-    """Whether the caller asks for server-sent events."""
-    return STREAM in request.headers.get("Accept", "")
+    """Whether the caller would rather have server-sent events than JSON."""
+    return bool(request.get_preferred_type(["application/json", STREAM]) == STREAM)
 
 
 class EventsDoor:
@@ -85,7 +90,10 @@ class EventsDoor:
 
     async def _open(self, scope: Scope, leaving: Leaving) -> tuple[HttpResponse | None, bool]:
         token = scope["url_route"]["kwargs"]["token"]
-        request = ASGIRequest(scope, BytesIO())
+        try:
+            request = ASGIRequest(scope, BytesIO())
+        except UnicodeDecodeError:  # servers may let any bytes through
+            return error_response(InvalidRequest(details={"query": [_("Not UTF-8; percent-encode it.")]})), False
 
         def check() -> HttpResponse:
             response = _open(request, token=token)
@@ -107,14 +115,24 @@ class EventsDoor:
             hub.unregister(waiter)
 
     async def _answer(self, poll: Poll, waiter: Waiter, headers: Headers, leaving: Leaving, send: Send) -> None:
-        feed, _reason = await self._next(poll, waiter, leaving, poll.timeout)
+        feed, reason = await self._next(poll, waiter, leaving, poll.timeout)
+        if reason is Woken.REPLACED:
+            await asyncio.wait([leaving], timeout=REPLACED_PAUSE)
         if leaving.done():
             return  # nobody is there to read it, so no position moves
         body = poll.text(feed).encode()
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, length]})
-        await send({"type": "http.response.body", "body": body})
-        await _keep(poll, feed)
+        if not poll.by_position:
+            await send({"type": "http.response.body", "body": body})
+            await _keep(poll, feed)
+            return
+        # Who has the whole answer asks again at once, and has to find the position moved: so the last byte comes
+        # after it.
+        await send({"type": "http.response.body", "body": body[:-1], "more_body": True})
+        if not leaving.done():
+            await _keep(poll, feed)
+            await send({"type": "http.response.body", "body": body[-1:]})
 
     async def _stream(self, poll: Poll, waiter: Waiter, headers: Headers, leaving: Leaving, send: Send) -> None:
         others = [header for header in headers if header[0] != b"content-type"]
@@ -122,10 +140,16 @@ class EventsDoor:
         await send({"type": "http.response.start", "status": 200, "headers": [*others, *own]})
         await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
         reason = Woken.NEWS
+        loop = asyncio.get_running_loop()
+        looked_at = loop.time()
         while reason in (Woken.NEWS, Woken.TIMEOUT):
             feed, reason = await self._next(poll, waiter, leaving, chatapi_settings.EVENTS_HEARTBEAT)
             if leaving.done():
                 return
+            if loop.time() - looked_at >= _LOOK_AFTER * chatapi_settings.EVENTS_HEARTBEAT:
+                looked_at = loop.time()
+                if not await _is_open(poll):
+                    break
             if feed.entries:
                 await _send_chunk(send, poll.stream_text(feed))
                 await _keep(poll, feed)
@@ -151,6 +175,13 @@ class EventsDoor:
             if reason is not Woken.NEWS:
                 return feed, reason
             news = True
+
+
+async def _is_open(poll: Poll) -> bool:
+    try:
+        return await in_database_thread(poll.is_open)
+    except DatabaseError:
+        return True  # the next look tells
 
 
 async def _keep(poll: Poll, feed: Feed) -> None:

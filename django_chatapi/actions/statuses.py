@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -82,24 +82,29 @@ def update_up_to(
 
 
 def mark_sent(*, messages: Sequence[Message]) -> None:
-    """A transport has these messages: what was not sent yet is sent now. A later receipt is left alone."""
+    """A transport has these messages: what was not sent yet is sent now. A later receipt is left alone.
+
+    So is a message that somebody else is changing just now: they know at least as much. Nobody waits for them.
+    """
     unsent = [message for message in messages if message.status == Status.NOT_SENT]
     if not unsent:
         return
     waiting = [message.pk for message in unsent]
-    with transaction.atomic(using=router.db_for_write(Message), savepoint=False):
+    database = router.db_for_write(Message)
+    skip_locked = connections[database].features.has_select_for_update_skip_locked
+    with transaction.atomic(using=database, savepoint=False):
         now = timezone.now()
         for message in unsent:
             if message.type == MessageType.HUMAN_RESPONSE:  # an agent may be looking at it
                 announce_news_on_commit(message.client_id, message.sequence)
         if len(waiting) <= _FEW:
             for pk in waiting:
-                before = {"id": pk, "status": Status.NOT_SENT}
-                if rows.update(Message, before, {"status": Status.SENT, "status_changed_at": now}):
+                if rows.lock_free(Message, id=pk, status=Status.NOT_SENT):
+                    rows.update(Message, {"id": pk}, {"status": Status.SENT, "status_changed_at": now})
                     rows.insert(MessageStatus(message_id=pk, status=Status.SENT, changed_at=now))
             return
         still = Message.objects.filter(pk__in=waiting, status=Status.NOT_SENT).order_by("client", "sequence")
-        pks = list(still.select_for_update().values_list("pk", flat=True))
+        pks = list(still.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True))
         Message.objects.filter(pk__in=pks).update(status=Status.SENT, status_changed_at=now)
         MessageStatus.objects.bulk_create(
             [MessageStatus(message_id=pk, status=Status.SENT, changed_at=now) for pk in pks]

@@ -146,6 +146,11 @@ def _report(exception: Exception, request: HttpRequest) -> None:
 @login_not_required
 def not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
     """The last URL pattern: an unknown path below the API is an error of the API, not a page of the site."""
-    response = JsonResponse(error_body(NotFound()), status=404, headers={"Cache-Control": NEVER_CACHED})
+    return error_response(NotFound())
+
+
+def error_response(error: ChatAPIError) -> JsonResponse:
+    """An error outside of any view."""
+    response = JsonResponse(error_body(error), status=error.status, headers={"Cache-Control": NEVER_CACHED})
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from django.db import DatabaseError, close_old_connections
@@ -20,7 +21,7 @@ from ..wire.inputs import EventsInput
 from . import schema
 from .base import ChannelViewSet, validated
 from .hubs import read_sequences
-from .polls import Poll, open_poll
+from .polls import REPLACED_PAUSE, Poll, open_poll
 from .streaming import streamed
 
 logger = logging.getLogger("django_chatapi.api")
@@ -45,25 +46,32 @@ class EventsViewSet(ChannelViewSet):
         return open_poll(channel=self.channel, token=self.token, valid=valid)
 
 
-_held = 0
+#: How many polls of each client are held.
+_held: Counter[int] = Counter()
 _held_lock = threading.Lock()
 
 
 def _hold(poll: Poll) -> Feed:
-    """Read until there is something, the time is over or the poll is ended; wait without a connection."""
-    global _held
+    """Read until there is something, the time is over or the poll is ended; wait without a connection.
+
+    A client gets a quarter of the places at most: nobody notices here that a caller has left, and pages that are
+    loaded again and again would take all of them.
+    """
     feed = _read(poll)
     if feed.entries or not poll.timeout:
         return feed
+    places = chatapi_settings.MAX_SYNC_POLLS
     with _held_lock:
-        if _held >= chatapi_settings.MAX_SYNC_POLLS:
+        if _held.total() >= places or _held[poll.client_pk] >= max(2, places // 4):
             raise TooManyPolls
-        _held += 1
+        _held[poll.client_pk] += 1
     try:
         return _wait(poll)
     finally:
         with _held_lock:
-            _held -= 1
+            _held[poll.client_pk] -= 1
+            if not _held[poll.client_pk]:
+                del _held[poll.client_pk]
 
 
 def _wait(poll: Poll) -> Feed:
@@ -84,7 +92,10 @@ def _wait(poll: Poll) -> Feed:
             if feed.entries or rest <= 0:
                 return feed
             close_old_connections()
-            if asyncio.run_coroutine_threadsafe(waiter.wait(rest), loop).result() is not Woken.NEWS:
+            reason = asyncio.run_coroutine_threadsafe(waiter.wait(rest), loop).result()
+            if reason is Woken.REPLACED:
+                time.sleep(REPLACED_PAUSE)
+            if reason is not Woken.NEWS:
                 return feed
     finally:
         loop.call_soon_threadsafe(Hub.unregister, hub, waiter)

@@ -14,13 +14,17 @@ from ..actions import connections, statuses
 from ..actions.turns import client_for
 from ..conf import chatapi_settings
 from ..constants import MAX_EVENTS
-from ..models import Channel, Message
+from ..models import Channel, Client, Message, rows
 from ..realtime.hub import Key
 from ..selectors import EventFilter, Feed
 from ..wire.envelope import read_cursor
 from ..wire.events import events_text, stream_text
 
 logger = logging.getLogger("django_chatapi.api")
+
+#: How long the answer to a poll is held back that a newer one of its connection has ended, in seconds. Two pages
+#: that send no ``cid`` end each other's polls, and would do so as fast as the server can answer.
+REPLACED_PAUSE = 1.0
 
 
 @dataclass(slots=True)
@@ -33,6 +37,10 @@ class Poll:
     connection_pk: int
     connection_id: str
     wanted: EventFilter
+    #: Whether the channel required a signature when it began.
+    signed: bool
+    #: Whether it goes on from its connection's position, which a caller relies on who sends no cursor.
+    by_position: bool
     #: The sequence number up to which this poll has read.
     position: int
     #: How far its connection had read when this poll last looked. That never moves back.
@@ -49,6 +57,13 @@ class Poll:
     def read(self) -> Feed:
         """What there is to tell, now."""
         return selectors.events_after(self.client_pk, self.position, self.wanted, MAX_EVENTS)
+
+    def is_open(self) -> bool:
+        """Whether what it was opened with still holds: streams last longer than tokens, channels and clients."""
+        channel = Channel.objects.with_token(self.token)
+        if channel is None or not channel.active or (channel.require_signed_clients and not self.signed):
+            return False
+        return rows.find(Client, id=self.client_pk) is not None
 
     def nothing(self, error: DatabaseError) -> Feed:
         """What there is to tell while the database is away: the caller asks again from the same place."""
@@ -97,12 +112,15 @@ def open_poll(*, channel: Channel, token: str, valid: dict[str, Any]) -> Poll:
     connection = connections.connection_for(client=client, connection_id=connection_id)
     since = valid.get("since")
     cursor = valid.get("cursor")
-    if cursor is not None:
-        position, since = read_cursor(cursor), None
+    by_position = False
+    if cursor is not None and (position := read_cursor(cursor)) <= client.last_sequence:
+        since = None
     elif since is not None:
         position = selectors.sequence_before(client, since, of_agents=bool(valid.get("types")))
     else:
-        position = connection.position
+        # Also with a cursor of what is not there: another client's, or from before a backup was restored. To wait
+        # until the numbers get there would lose what comes until then.
+        position, by_position = connection.position, True
     wanted = EventFilter(
         everything=valid["everything"],
         connection_id=connection_id,
@@ -121,6 +139,8 @@ def open_poll(*, channel: Channel, token: str, valid: dict[str, Any]) -> Poll:
         connection_pk=connection.pk,
         connection_id=connection_id or "",
         wanted=wanted,
+        signed=channel.require_signed_clients,
+        by_position=by_position,
         position=position,
         kept=connection.position,
         timeout=timeout,

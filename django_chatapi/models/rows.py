@@ -36,6 +36,23 @@ def find(model: type[Row], **where: Any) -> Row | None:
     return model.from_db(connection.alias, names, values)
 
 
+def lock_free(model: type[models.Model], **where: Any) -> bool:
+    """Lock one row until the transaction ends, unless somebody else has.
+
+    Where the database cannot pass over locked rows, it waits for them.
+
+    Args:
+        where: plain values, of fields that identify one row.
+
+    Returns:
+        Whether there is such a row, and it is locked now.
+    """
+    connection = connections[router.db_for_write(model)]
+    with connection.cursor() as cursor:
+        cursor.execute(_lock(model, tuple(where), connection.alias), _values(connection, model, where))
+        return cursor.fetchone() is not None
+
+
 def insert(row: models.Model) -> None:
     """``row.save(force_insert=True)``, for a row whose primary key the database gives out."""
     model = type(row)
@@ -88,6 +105,17 @@ def _select(
     columns = ", ".join(quote(field.column) for field in meta.concrete_fields)
     statement = f"SELECT {columns} FROM {quote(meta.db_table)} WHERE {' AND '.join(_equal(quote, model, where))}"
     return statement, [field.attname for field in meta.concrete_fields], converters
+
+
+@lru_cache
+def _lock(model: type[models.Model], where: tuple[str, ...], alias: str) -> str:
+    connection = connections[alias]
+    quote: Any = connection.ops.quote_name
+    statement = f"SELECT 1 FROM {quote(model._meta.db_table)} WHERE {' AND '.join(_equal(quote, model, where))}"
+    if connection.features.has_select_for_update:
+        skip_locked = connection.features.has_select_for_update_skip_locked
+        statement += f" {connection.ops.for_update_sql(skip_locked=skip_locked)}"
+    return statement
 
 
 @lru_cache

@@ -1,6 +1,9 @@
 """Wake those who wait: in this process directly, in others through the channel layer."""
 
 import asyncio
+import atexit
+import concurrent.futures
+import contextlib
 import logging
 import os
 import time
@@ -17,6 +20,8 @@ _SEND_TIMEOUT = 5.0
 #: How long begun polls gather before they are told of, unless news go out earlier, in seconds: that an older poll
 #: ends in another process is less urgent, and costs each process as much as an event.
 _POLLS_PAUSE = 0.05
+#: How long a process that ends waits for what is still to be sent, in seconds.
+_FLUSH = 2.0
 #: One line of log in this many seconds while the layer is down.
 _LOG_EVERY = 60.0
 
@@ -45,6 +50,13 @@ class _Outbox:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._logged_at = float("-inf")
+
+    async def rest(self) -> None:
+        """Return when all is sent."""
+        if self._timer is not None:
+            self._start()
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     def put_news(self, client_pk: int, sequence: int) -> None:
         self._loop.call_soon_threadsafe(self._put, self._news, client_pk, sequence)
@@ -101,6 +113,14 @@ def _outbox() -> _Outbox:
     if _the_outbox is None:
         _the_outbox = _Outbox()
     return _the_outbox
+
+
+@atexit.register
+def _flush() -> None:
+    """A command that says one thing and ends waits a little until the others are told."""
+    if _the_outbox is not None:
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            asyncio.run_coroutine_threadsafe(_the_outbox.rest(), background_loop()).result(_FLUSH)
 
 
 def _forget_after_fork() -> None:

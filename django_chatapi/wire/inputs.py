@@ -1,6 +1,7 @@
 """What callers send, checked and turned into the names of this package."""
 
 import datetime as dt
+import math
 from typing import Any
 
 from django.conf import settings
@@ -194,6 +195,11 @@ class EventsInput(serializers.Serializer[Any]):
         max_value=MAX_EVENTS_TIMEOUT,
         help_text="Seconds to wait for an event; 25 unless given.",
     )
+
+    def validate_timeout(self, timeout: float) -> float:
+        if not math.isfinite(timeout):  # which is neither below the one bound nor above the other
+            raise serializers.ValidationError(_("A valid number is required."))
+        return timeout
 
 
 class StatusInput(serializers.Serializer[Any]):

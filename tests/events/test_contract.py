@@ -1,5 +1,6 @@
 """``GET {token}/events`` (contract, section 6), the same at both doors."""
 
+import contextlib
 import json
 from datetime import datetime, timedelta
 
@@ -8,7 +9,7 @@ import pytest
 
 from django_chatapi.actions import pushes
 from django_chatapi.constants import MessageType
-from django_chatapi.models import Client, Connection, Message
+from django_chatapi.models import Client, Message
 from tests.servers import wait_until
 
 from .conftest import Listener, texts
@@ -102,11 +103,34 @@ def test_a_cursor_goes_on_exactly_behind_its_answer(listener):
 def test_without_cursor_and_ts_a_connection_goes_on_where_it_was(listener):
     listener.send("one")
     assert len(listener.poll(all="true", cid="a")["events"]) == 2
-    wait_until(lambda: Connection.objects.get(connection_id="a").position == 2, what="the position")
     listener.send("two")
 
     assert texts(listener.poll(all="true", cid="a")) == [("request", "two"), ("botResponse", "two")]
     assert len(listener.poll(all="true", cid="b")["events"]) == 4  # a connection's first starts at the beginning
+
+
+def test_without_cursor_and_ts_nothing_comes_twice_to_who_asks_again_at_once(listener):
+    listener.send("hi")
+    listener.poll(cid="a")
+    received = []
+
+    for number in range(30):
+        say(listener, str(number))
+        received += texts(listener.poll(cid="a", timeout=5))
+
+    assert received == [("humanResponse", str(number)) for number in range(30)]
+
+
+def test_a_cursor_of_what_there_is_not_loses_nothing(listener, address, channel):
+    for number in range(5):
+        listener.send(str(number))
+    cursor = listener.poll(all="true")["cursor"]
+    with contextlib.closing(Listener(address, channel, "bob")) as bob:
+        bob.send("one")
+
+        assert texts(bob.poll(all="true", cursor=cursor)) == [("request", "one"), ("botResponse", "one")]
+        bob.send("two")
+        assert texts(bob.poll(all="true", cursor=cursor)) == [("request", "two"), ("botResponse", "two")]
 
 
 @pytest.mark.parametrize("notation", ["utc", "zone", "unix"])

@@ -9,7 +9,7 @@ import pytest
 
 from django_chatapi.actions.turns import client_for
 from django_chatapi.models import Client, Connection
-from tests.servers import wait_until
+from tests.servers import process, wait_until
 
 from .conftest import Listener
 from .helpers import NEVER, answers, end, hears_nudges, layer_server, redis_layer, say, site
@@ -59,6 +59,20 @@ def test_a_thread_per_poll_is_limited_before_the_site_starves(channel, ann, thre
         assert answers(poll(path, cid="d", timeout=5).json()) == ["hello"]  # there is something: no need to wait
 
 
+def test_one_client_cannot_take_all_places(channel, ann, threads):
+    client_for(channel=channel, client_id="bob")
+    with site("wsgi", MAX_SYNC_POLLS=8) as (address, _):
+        path = f"{address}/chatapi/{channel.token}"
+        held = hold(threads, path, "a", "b")
+
+        wait_until(lambda: poll(path, cid="c", timeout=0.1).status_code == 503, what="ann's limit")
+        other = poll(path, clientId="bob", timeout=0.1)
+        say("ann", "hello")
+
+        assert other.status_code == 200
+        assert [answers(waiting.result().json()) for waiting in held] == [["hello"]] * 2
+
+
 def test_the_other_door_has_no_such_limit(channel, ann, threads):
     with site(MAX_SYNC_POLLS=1) as (address, _):
         held = hold(threads, f"{address}/chatapi/{channel.token}", "a", "b", "c")
@@ -104,6 +118,23 @@ def test_a_newer_poll_ends_the_older_one_in_another_process(kinds, channel, ann,
         say("ann", "to the newest")
 
         assert answers(waiting.result()) == answers(other.result()) == ["to the newest"]
+
+
+def test_a_command_that_says_something_and_ends_is_heard(channel, ann, settings):
+    with layer_server() as valkey:
+        settings.CHANNEL_LAYERS = redis_layer(valkey.connection_url)
+        env = {"REDIS_URL": valkey.connection_url}
+        with site(env=env, EVENTS_SWEEP=NEVER) as (address, _):
+            listener = Listener(address, channel)
+            wait_until(partial(hears_nudges, listener), what="the first nudge")
+            waiting = listener.start(cid="a", cursor=listener.poll()["cursor"])
+
+            command = ["django", "chatapi_say", "--channel", channel.token, "--client", "ann", "from a command"]
+            with process(*command, **env) as saying:
+                assert saying.wait(timeout=30) == 0
+
+            assert answers(waiting.result()) == ["from a command"]
+            listener.close()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The waiters of one event loop, and who wakes them."""
 
 import asyncio
+import json
 import threading
 
 import pytest
 
+from django_chatapi import consumers
 from django_chatapi.actions.turns import client_for
 from django_chatapi.api.hubs import read_sequences
 from django_chatapi.api.polls import Poll
@@ -257,6 +259,38 @@ def test_the_database_is_not_asked_for_callers_who_left_before_their_turn(channe
 
     asyncio.run(run())
     assert not Connection.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_pages_that_end_each_others_polls_do_not_do_so_as_fast_as_they_can(
+    channel, monkeypatch, one_database_thread
+):
+    """Which pages of one client do that send no ``cid``."""
+    client_for(channel=channel, client_id="ann")
+    path = f"/chatapi/{channel.token}/events"
+    monkeypatch.setattr(consumers, "REPLACED_PAUSE", 3600)
+
+    async def run():
+        hub, leaving = hub_of(asyncio.get_running_loop(), read_sequences), asyncio.Event()
+        older = asyncio.create_task(call(path, b"clientId=ann&timeout=60", leaving))
+        await until(lambda: len(hub) == 1)
+        newer = asyncio.create_task(call(path, b"clientId=ann&timeout=60"))
+        await until(lambda: len(hub) == 2)
+        in_thread(lambda: say("ann", "hello")).join()
+        assert (await newer)[0]["status"] == 200
+        assert not older.done()
+        leaving.set()
+        assert await older == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_that_are_no_text_are_refused(channel, one_database_thread):
+    sent = asyncio.run(call(f"/chatapi/{channel.token}/events", b"clientId=\xff"))
+
+    assert sent[0]["status"] == 400
+    assert json.loads(sent[1]["body"])["error"] == "invalid_request"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from django_chatapi.actions.turns import client_for
-from django_chatapi.models import Connection, Message
+from django_chatapi.models import Channel, Client, Connection, Message
 from tests.servers import wait_until
 
 from .helpers import NEVER, end, say, site
@@ -147,6 +147,33 @@ def test_a_newer_stream_of_the_connection_ends_the_older_one(path):
             assert older.event() is None  # it ended, with no events
             say("ann", "hello")
             assert newer.event()[1] == "hello"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: Channel.objects.update(active=False),
+        lambda: Channel.objects.update(token="another-token-0123456789"),
+        lambda: Channel.objects.update(require_signed_clients=True),
+        lambda: Client.objects.get().delete(),
+    ],
+    ids=["switched off", "token", "signed clients", "client"],
+)
+def test_a_stream_ends_with_what_it_was_opened_for(path, change):
+    with open_stream(path) as opened:
+        say("ann", "hello")
+        assert opened.event()[1] == "hello"
+
+        change()
+
+        assert opened.event() is None
+
+
+@pytest.mark.parametrize("accept", ["application/json, text/event-stream", "*/*, text/event-stream;q=0", "*/*"])
+def test_who_takes_json_as_well_is_answered_with_json(path, accept):
+    response = httpx.get(f"{path}/events", params={"clientId": "ann", "timeout": 0}, headers={"accept": accept})
+
+    assert response.json()["events"] == []
 
 
 def test_errors_are_json_all_the_same(path):

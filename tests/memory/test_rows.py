@@ -1,10 +1,11 @@
 """Rows read and written without the ORM's compiler are what the ORM would have read and written."""
 
 import datetime as dt
+import threading
 import uuid
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from django_chatapi.models import Channel, Client, Message, rows
 
@@ -110,3 +111,35 @@ def test_none_finds_nothing(client):
 
     assert rows.update(Message, {"id": message.pk, "lease_holder": None}, {"failure": "x"}) == 0
     assert rows.find(Message, id=message.pk, lease_holder=None) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_is_locked_unless_somebody_else_has_it(client):
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("the database does not pass over locked rows")
+    message = make_message(client, type="botResponse", status="SENT")
+    message.save()
+    locked, done = threading.Event(), threading.Event()
+
+    def hold():
+        try:
+            with transaction.atomic():
+                Message.objects.select_for_update().get()
+                locked.set()
+                done.wait(20)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait(20)
+    with transaction.atomic():
+        while_held = rows.lock_free(Message, id=message.pk, status=message.status)
+    assert holder.is_alive(), "it was waited for"
+    done.set()
+    holder.join()
+    with transaction.atomic():
+        afterwards = rows.lock_free(Message, id=message.pk, status=message.status)
+        no_such = rows.lock_free(Message, id=message.pk, status="READ")
+
+    assert (while_held, afterwards, no_such) == (False, True, False)
