@@ -27,6 +27,7 @@ from .announce import send_on_commit
 BATCH = 20
 
 GONE = 410
+_DISABLED = "the endpoint is gone (410), the webhook is disabled"
 
 
 # Into the outbox
@@ -39,20 +40,33 @@ def mark_for_webhook(*, client: Client) -> None:
     is only one writer.
     """
     channel = client.channel
+    if not channel.webhook_url:
+        return
+    fresh = {
+        "channel": channel,
+        "client": client,
+        "token": channel.token,
+        "first_sequence": client.last_sequence,
+        "last_sequence": client.last_sequence,
+    }
     if not channel.webhook_enabled:
+        # Not left out: once the webhook is enabled again, it is resent like all else that failed.
+        lost = Delivery.objects.create(
+            **fresh,
+            sealed=True,
+            state=DeliveryState.FAILED,
+            failure=_DISABLED,
+            next_attempt_at=None,
+            closed_at=timezone.now(),
+        )
+        send_on_commit(delivery_failed, sender=Delivery, delivery=lost)
         return
     # The last one alone: earlier ones were full, and may look otherwise after a change of the setting.
     waiting = Delivery.objects.filter(client=client, state=DeliveryState.PENDING, sealed=False)
     last = waiting.order_by("-first_sequence").values_list("pk", flat=True).first()
     growing = waiting.filter(pk=last or 0, items__lt=chatapi_settings.WEBHOOK_MAX_ITEMS)
     if not growing.update(last_sequence=client.last_sequence, items=F("items") + 1):
-        Delivery.objects.create(
-            channel=channel,
-            client=client,
-            token=channel.token,
-            first_sequence=client.last_sequence,
-            last_sequence=client.last_sequence,
-        )
+        Delivery.objects.create(**fresh)
     announce(channel.pk)
 
 
@@ -261,10 +275,11 @@ def _move_endpoint(endpoint: WebhookEndpoint, channel: Channel, sent: Sequence[S
         if endpoint.consecutive_failures >= chatapi_settings.WEBHOOK_CIRCUIT_FAILURES:
             endpoint.opened_at = endpoint.opened_at or moment
             endpoint.next_probe_at = moment + _seconds(chatapi_settings.WEBHOOK_PROBE_INTERVAL)
-        if one.outcome.status == GONE:
-            Channel.objects.filter(pk=channel.pk).update(webhook_disabled_at=moment)
+        # Not if the channel sends elsewhere by now.
+        answered = Channel.objects.filter(pk=channel.pk, webhook_url=channel.webhook_url)
+        if one.outcome.status == GONE and answered.update(webhook_disabled_at=moment):
             pending = Delivery.objects.filter(channel=channel, state=DeliveryState.PENDING)
-            _give_up(pending, "the endpoint is gone (410), the webhook is disabled")
+            _give_up(pending, _DISABLED)
     if sent:
         endpoint.save()
 
@@ -339,7 +354,10 @@ def make_test_delivery(*, channel: Channel) -> Delivery:
 
 
 def enable_webhook(*, channel: Channel) -> None:
-    """Send to the channel's webhook again, after a 410 or at once while its circuit is open."""
+    """Send to the channel's webhook again, after a 410 or at once while its circuit is open.
+
+    Also for a new URL, before it is saved: what became of the old one says nothing of it.
+    """
     with transaction.atomic(using=router.db_for_write(Delivery)):
         _locked(channel.pk)  # first, as in record()
         channel.webhook_disabled_at = None

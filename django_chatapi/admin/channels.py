@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..actions import channels
+from ..actions import channels, deliveries
 from ..models import Channel, Client, Delivery, DeliveryAttempt, Dialog, DialogChange, DialogNote, Message
 from ..tokens import mask
 from .bounds import BoundedDeletion
@@ -81,6 +81,8 @@ class ChannelAdmin(WebhookPages, BoundedDeletion):
         ]
 
     def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
+        if change and "webhook_url" in form.changed_data:
+            deliveries.enable_webhook(channel=obj)
         # No more than the form holds: a token that is rotated at the same time stays rotated.
         obj.save(update_fields=form.fields if change else None)
         if obj.active:

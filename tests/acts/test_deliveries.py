@@ -5,16 +5,16 @@ import threading
 import uuid
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from django_chatapi import selectors, tasks
-from django_chatapi.actions import answers, asking, courier, deliveries, pushes, requests
+from django_chatapi.actions import answers, asking, courier, deliveries, pushes, requests, resends
 from django_chatapi.actions.turns import client_for
 from django_chatapi.bots import Answer
 from django_chatapi.constants import MessageType
 from django_chatapi.models import Channel, Delivery, DeliveryAttempt, Message, MessageStatus, WebhookEndpoint
-from django_chatapi.signals import delivery_accepted, delivery_failed
+from django_chatapi.signals import deliveries_due, delivery_accepted, delivery_failed
 from django_chatapi.webhooks import verify
 from tests.acts.conftest import beside, together
 from tests.sinks import sink
@@ -327,19 +327,66 @@ def test_gone_disables_the_webhook_until_it_is_enabled_again(hooked, receiver):
     channel.refresh_from_db()
     assert channel.webhook_disabled_at is not None
     assert states() == ["failed", "failed"]
-    say(Channel.objects.get(), "unsent")
+    say(Channel.objects.get(), "two")
+    say(Channel.objects.get(), "three")
     assert deliver(channel) is None
     assert len(receiver.arrivals) == 1
-    assert Delivery.objects.count() == 2
+    assert states() == ["failed"] * 4
 
     receiver.reply = lambda arrival: 200
     deliveries.enable_webhook(channel=channel)
-    deliveries.resend(deliveries=Delivery.objects.all())
+    assert deliver(channel) is None
+    assert len(receiver.arrivals) == 1
+    resends.resend_all(failed=selectors.failed_deliveries(channel))
     deliver(channel)
 
-    # One array spans what was said meanwhile? No: it ends where it ended.
-    assert sorted(receiver.answers[1:]) == ["of bob", "one"]
-    assert states() == ["accepted", "accepted"]
+    assert sorted(receiver.answers[1:]) == ["of bob", "one", "three", "two"]
+    assert [text for text in receiver.answers[1:] if text != "of bob"] == ["one", "two", "three"]
+    assert states() == ["accepted"] * 4
+
+
+def test_what_is_said_while_the_webhook_is_disabled_is_kept_as_failed_and_nudges_nobody(hooked):
+    channel = hooked()
+    Channel.objects.update(webhook_disabled_at=timezone.now())
+    heard = []
+
+    def due(sender, channel_pk, **kwargs):
+        heard.append("due")
+
+    def failed(sender, delivery, **kwargs):
+        heard.append(delivery.pk)
+
+    deliveries_due.connect(due)
+    delivery_failed.connect(failed)
+    try:
+        say(Channel.objects.get(), "hi")
+    finally:
+        deliveries_due.disconnect(due)
+        delivery_failed.disconnect(failed)
+
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.sealed, delivery.next_attempt_at) == ("failed", True, None)
+    assert "the webhook is disabled" in delivery.failure
+    assert heard == [delivery.pk]
+    assert selectors.failed_deliveries(channel).get() == delivery
+
+
+def test_the_410_of_an_address_that_was_replaced_meanwhile_disables_nothing(hooked, receiver):
+    channel = hooked()
+
+    def move(arrival):
+        Channel.objects.update(webhook_url=receiver.url + "/new")
+        connection.close()
+        return 410 if arrival.path == "/hook" else 200
+
+    receiver.reply = move
+    say(channel, "one")
+    say(channel, "of bob", client_id="bob")
+    deliver(channel)
+
+    assert Channel.objects.get().webhook_disabled_at is None
+    assert [arrival.path for arrival in receiver.arrivals] == ["/hook", "/hook/new"]
+    assert sorted(states()) == ["accepted", "failed"]
 
 
 def test_a_webhook_that_was_taken_away_gives_up_what_waits(hooked, receiver):

@@ -335,6 +335,31 @@ def test_a_webhook_that_was_gone_is_enabled_again(admin_client, hooked, receiver
     assert receiver.answers[-1] == "found"
 
 
+def test_a_new_address_is_sent_to_although_the_old_one_was_gone(admin_client, hooked, receiver):
+    channel = hooked()
+    endpoint = WebhookEndpoint.objects.filter(channel=channel)
+    receiver.reply = lambda arrival: 410
+    say(channel, "lost", "anna")
+    deliver(channel)
+    now = timezone.now()
+    endpoint.update(consecutive_failures=12, opened_at=now, next_probe_at=now + dt.timedelta(hours=1))
+    receiver.reply = lambda arrival: 200
+
+    page = url("channel", "change", channel.pk)
+    admin_client.post(page, stored(channel, name="Renamed"))
+    assert Channel.objects.get().webhook_disabled_at is not None
+    assert endpoint.get().opened_at is not None
+    response = admin_client.post(page, stored(channel, webhook_url=receiver.url + "/new"), follow=True)
+
+    assert "Channel connected" in words(response.content.decode())
+    channel.refresh_from_db()
+    assert (channel.webhook_url, channel.webhook_disabled_at) == (receiver.url + "/new", None)
+    say(channel, "found", "anna")
+    deliver(channel)
+    assert receiver.arrivals[-1].path == "/hook/new"
+    assert receiver.answers[-1] == "found"
+
+
 @pytest.mark.parametrize("name", ["test_webhook", "enable_webhook"])
 class TestButtons:
     def test_looking_does_nothing(self, admin_client, hooked, name, receiver):
