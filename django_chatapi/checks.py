@@ -27,6 +27,8 @@ MIN_VISIBILITY_TIMEOUT = 120
 #: What Django REST framework reads: of the unit, it looks at the first letter only.
 _RATE = re.compile(r"\d+/[smhd][a-z]*", re.ASCII)
 
+_AT_LEAST_ONE = ("WEBHOOK_CONCURRENCY", "WEBHOOK_MAX_ITEMS", "WEBHOOK_MAX_BYTES", "WEBHOOK_CIRCUIT_FAILURES")
+
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """E001 CHATAPI is no dict · E002 unknown name · E003 wrong type · E004 no such bot · E005 out of range."""
@@ -174,7 +176,7 @@ def _out_of_range(name: str, value: Any) -> str | None:
         return "Give it zero or more."
     if name == "ANSWER_LEASE" and not value:
         return "Give it some seconds: claims are renewed three times in this span."
-    if name in ("WEBHOOK_CONCURRENCY", "WEBHOOK_MAX_ITEMS", "WEBHOOK_CIRCUIT_FAILURES") and value < 1:
+    if name in _AT_LEAST_ONE and value < 1:
         return "Give it one or more."
     if name == "WEBHOOK_LEASE" and value < 2 * chatapi_settings.WEBHOOK_TIMEOUT:
         return "Give it twice WEBHOOK_TIMEOUT or more: what is being sent must not be sent by others too."

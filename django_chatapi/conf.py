@@ -74,6 +74,8 @@ class Defaults:
     WEBHOOK_CONCURRENCY: int = 4
     #: Most messages in one array.
     WEBHOOK_MAX_ITEMS: int = 100
+    #: Largest array. A message that is larger by itself travels alone.
+    WEBHOOK_MAX_BYTES: int = 512 * 1024
     #: How long a delivery belongs to the worker that sends it. After that the sweep has it sent again.
     WEBHOOK_LEASE: float = 20.0
     #: Failed attempts in a row after which an endpoint is only probed. More than the attempts of one delivery.

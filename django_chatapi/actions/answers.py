@@ -101,7 +101,7 @@ def acknowledge(*, request: Message) -> Message:
     message.status, message.status_changed_at = Status.NOT_SENT, message.created_at
     message.answer_state = AnswerState.HANDED_OVER  # agents need not read it
     rows.insert(message)
-    mark_for_webhook(client=client)
+    mark_for_webhook(message=message)
     announce_on_commit(client, message)
     return message
 
@@ -158,7 +158,7 @@ def _store(*, request: Message, data: dict[str, Any], route: Route, state: Answe
         message.status = message.initial_status or Status.NOT_SENT
         rows.insert(message)
         if route != Route.RESPONSE:
-            mark_for_webhook(client=client)
+            mark_for_webhook(message=message)
         announce_on_commit(client, message)
         if switch is not None:
             dialogs.hand_over(request=request, switch=switch)

@@ -1,6 +1,5 @@
 """Deliver what is due at one channel's webhook."""
 
-import json
 import time
 import uuid
 from typing import Any
@@ -12,7 +11,7 @@ from ..constants import MessageType
 from ..models import Channel, Delivery, Message
 from ..webhooks import transport
 from ..webhooks.signing import headers
-from ..wire.envelope import text_data, webhook_item
+from ..wire.envelope import text_data, webhook_body, webhook_item
 from . import deliveries
 from .deliveries import Sent
 
@@ -60,7 +59,7 @@ def payload(delivery: Delivery, messages: list[Message]) -> bytes:
     else:
         client_id = delivery.client.client_id
         items = [webhook_item(message, token=delivery.token, client_id=client_id) for message in messages]
-    return json.dumps(items, ensure_ascii=False, separators=(",", ":")).encode()
+    return webhook_body(items)
 
 
 def _send_all(claimed: list[Delivery]) -> float | None:

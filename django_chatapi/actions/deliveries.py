@@ -20,6 +20,7 @@ from ..constants import DeliveryState, MessageType, Route
 from ..models import Channel, Client, Delivery, DeliveryAttempt, Message, WebhookEndpoint
 from ..signals import deliveries_due, delivery_accepted, delivery_failed
 from ..webhooks.transport import Outcome
+from ..wire.envelope import webhook_body, webhook_item
 from . import statuses
 from .announce import send_on_commit
 
@@ -33,21 +34,24 @@ _DISABLED = "the endpoint is gone (410), the webhook is disabled"
 # Into the outbox
 
 
-def mark_for_webhook(*, client: Client) -> None:
-    """See to it that the message just written reaches the webhook, if the channel has one.
+def mark_for_webhook(*, message: Message) -> None:
+    """See to it that a message just written reaches the webhook, if the channel has one.
 
     Call it inside the transaction that writes the message, after ``take_turn``: under the client's row lock there
     is only one writer.
     """
+    client = message.client
     channel = client.channel
     if not channel.webhook_url:
         return
+    size = len(webhook_body([webhook_item(message, token=channel.token, client_id=client.client_id)]))
     fresh = {
         "channel": channel,
         "client": client,
         "token": channel.token,
-        "first_sequence": client.last_sequence,
-        "last_sequence": client.last_sequence,
+        "first_sequence": message.sequence,
+        "last_sequence": message.sequence,
+        "bytes": size,
     }
     if not channel.webhook_enabled:
         # Not left out: once the webhook is enabled again, it is resent like all else that failed.
@@ -64,8 +68,12 @@ def mark_for_webhook(*, client: Client) -> None:
     # The last one alone: earlier ones were full, and may look otherwise after a change of the setting.
     waiting = Delivery.objects.filter(client=client, state=DeliveryState.PENDING, sealed=False)
     last = waiting.order_by("-first_sequence").values_list("pk", flat=True).first()
-    growing = waiting.filter(pk=last or 0, items__lt=chatapi_settings.WEBHOOK_MAX_ITEMS)
-    if not growing.update(last_sequence=client.last_sequence, items=F("items") + 1):
+    growing = waiting.filter(
+        pk=last or 0,
+        items__lt=chatapi_settings.WEBHOOK_MAX_ITEMS,
+        bytes__lte=chatapi_settings.WEBHOOK_MAX_BYTES - size,
+    )
+    if not growing.update(last_sequence=message.sequence, items=F("items") + 1, bytes=F("bytes") + size):
         Delivery.objects.create(**fresh)
     announce(channel.pk)
 

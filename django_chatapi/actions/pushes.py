@@ -52,6 +52,6 @@ def push(
             status=Status.NOT_SENT,
             status_changed_at=moment,
         )
-        mark_for_webhook(client=client)
+        mark_for_webhook(message=message)
         announce_on_commit(client, message)
     return message

@@ -63,6 +63,9 @@ class Delivery(models.Model):
     first_sequence = models.BigIntegerField(_("first sequence number"), default=0)
     last_sequence = models.BigIntegerField(_("last sequence number"), default=0)
     items = models.PositiveIntegerField(_("messages"), default=1)
+    # Not a positive one: with its constraint PostgreSQL would read the whole table when the column is added. The
+    # default in the database is for processes that do not know the column yet.
+    bytes = models.IntegerField(_("bytes"), default=0, db_default=0, editable=False)
     sealed = models.BooleanField(_("sealed"), default=False, help_text=_("It takes no more messages."))
     state = models.CharField(
         _("state"), max_length=8, choices=DeliveryState.choices, default=DeliveryState.PENDING

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,6 +91,11 @@ def history_item(message: Message, *, token: str, client_id: str) -> dict[str, A
 def webhook_item(message: Message, *, token: str, client_id: str) -> dict[str, Any]:
     """A message in the array that a webhook gets: its envelope and its type (contract, section 10)."""
     return {"type": message.type, **envelope(message, token=token, client_id=client_id)}
+
+
+def webhook_body(items: Sequence[Mapping[str, Any]]) -> bytes:
+    """That array as it is sent."""
+    return json.dumps(items, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def failure_data(code: str) -> dict[str, Any]:

@@ -168,6 +168,37 @@ def test_an_array_is_full_at_its_limit_and_the_next_one_waits_for_it(hooked, rec
     assert [arrival.answers for arrival in receiver.arrivals] == [["a", "b"], ["c", "d"], ["e"]]
 
 
+def test_an_array_is_full_before_it_is_too_large_and_what_is_too_large_by_itself_travels_alone(hooked, receiver):
+    channel = hooked(WEBHOOK_MAX_BYTES=10_000)
+    # 4 000 bytes each in both places where a text stands.
+    texts = ["ä" * 1_000, "b" * 2_000, "c" * 2_000, "d" * 20_000, "e", "f"]
+    for text in texts:
+        say(channel, text)
+
+    deliver(channel)
+
+    assert [[text[0] for text in arrival.answers] for arrival in receiver.arrivals] == [
+        ["ä", "b"],
+        ["c"],
+        ["d"],
+        ["e", "f"],
+    ]
+    assert receiver.answers == texts
+    assert [len(arrival.body) <= 10_000 for arrival in receiver.arrivals] == [True, True, False, True]
+
+
+def test_many_long_texts_are_no_array_that_common_receivers_refuse(hooked, receiver):
+    channel = hooked()
+    receiver.reply = lambda arrival: 413 if len(arrival.body) > 1024 * 1024 else 200
+    for _ in range(100):
+        say(channel, "y" * 6_000)
+
+    deliver(channel)
+
+    assert len(receiver.answers) == 100
+    assert set(states()) == {"accepted"}
+
+
 def test_what_comes_after_the_claim_travels_in_the_next_array(hooked, receiver):
     channel = hooked()
     say(channel, "one")

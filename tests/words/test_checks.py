@@ -235,6 +235,7 @@ def test_manage_py_check_runs_them(settings):
         ("THROTTLE_RATE", "5/x"),
         ("WEBHOOK_CONCURRENCY", 0),
         ("WEBHOOK_MAX_ITEMS", 0),
+        ("WEBHOOK_MAX_BYTES", 0),
         ("WEBHOOK_LEASE", 4.0),
         ("WEBHOOK_RETRY_SCHEDULE", [3, -1]),
         ("WEBHOOK_RETRY_SCHEDULE", ["3"]),
