@@ -28,6 +28,8 @@ from .announce import send_on_commit
 BATCH = 20
 
 GONE = 410
+#: What an endpoint answers that is too busy for anybody, not for one delivery only.
+BUSY = (429, 503)
 _DISABLED = "the endpoint is gone (410), the webhook is disabled"
 
 
@@ -111,8 +113,8 @@ def messages_of(deliveries: Sequence[Delivery]) -> dict[int, list[Message]]:
 def claim(*, channel_pk: int, holder: uuid.UUID) -> list[Delivery]:
     """Take the deliveries of a channel that are due: of each client the oldest pending one.
 
-    Nothing is given out while ``WEBHOOK_CONCURRENCY`` others are at work, or while the endpoint's circuit is open
-    and its next probe is not due.
+    Nothing is given out while ``WEBHOOK_CONCURRENCY`` others are at work, or before the endpoint's next probe: its
+    circuit is open, or it asked to be left alone (Retry-After).
 
     Returns:
         At most :data:`BATCH`, with their channel and clients, leased to ``holder`` for ``WEBHOOK_LEASE`` seconds.
@@ -128,7 +130,7 @@ def claim(*, channel_pk: int, holder: uuid.UUID) -> list[Delivery]:
         if not channel.webhook_enabled:
             _give_up(pending, "the channel has no webhook any more")
             return []
-        if endpoint.opened_at is not None and endpoint.next_probe_at is not None and endpoint.next_probe_at > now:
+        if endpoint.next_probe_at is not None and endpoint.next_probe_at > now:
             return []
         busy = pending.filter(lease_expires_at__gt=now).values("lease_holder").distinct().count()
         if busy >= (1 if endpoint.consecutive_failures else chatapi_settings.WEBHOOK_CONCURRENCY):
@@ -262,8 +264,7 @@ def _refused(one: Sent) -> float | None:
     else:
         # Upward only: the contract promises that a resend never comes earlier.
         delay = schedule[number - 1] * random.uniform(1.0, 1.1)  # noqa: S311
-        if outcome.retry_after is not None:
-            delay = max(delay, min(outcome.retry_after, chatapi_settings.WEBHOOK_RETRY_AFTER_MAX))
+        delay = max(delay, _retry_after(outcome))
         changes["next_attempt_at"] = now + _seconds(delay)
     _held([delivery]).update(**changes)
     for name, value in changes.items():
@@ -271,18 +272,29 @@ def _refused(one: Sent) -> float | None:
     return delay
 
 
+def _retry_after(outcome: Outcome) -> float:
+    return min(outcome.retry_after or 0.0, chatapi_settings.WEBHOOK_RETRY_AFTER_MAX)
+
+
 def _move_endpoint(endpoint: WebhookEndpoint, channel: Channel, sent: Sequence[Sent]) -> None:
     for one in sent:
         moment = one.started_at + _seconds(one.outcome.seconds)
         if one.outcome.accepted:
             endpoint.consecutive_failures, endpoint.last_success_at = 0, moment
-            endpoint.opened_at = endpoint.next_probe_at = None
+            waits_since = endpoint.opened_at or endpoint.next_probe_at
+            # What was under way already does not end the pause that the endpoint asked for.
+            if waits_since is not None and one.started_at >= waits_since:
+                endpoint.next_probe_at = None
+            endpoint.opened_at = None
             continue
         endpoint.consecutive_failures += 1
         endpoint.last_failure_at = moment
+        pause = _retry_after(one.outcome) if one.outcome.status in BUSY else 0.0
         if endpoint.consecutive_failures >= chatapi_settings.WEBHOOK_CIRCUIT_FAILURES:
             endpoint.opened_at = endpoint.opened_at or moment
-            endpoint.next_probe_at = moment + _seconds(chatapi_settings.WEBHOOK_PROBE_INTERVAL)
+            pause = max(pause, chatapi_settings.WEBHOOK_PROBE_INTERVAL)
+        if pause:
+            endpoint.next_probe_at = max(endpoint.next_probe_at or moment, moment + _seconds(pause))
         # Not if the channel sends elsewhere by now.
         answered = Channel.objects.filter(pk=channel.pk, webhook_url=channel.webhook_url)
         if one.outcome.status == GONE and answered.update(webhook_disabled_at=moment):

@@ -76,6 +76,11 @@ def make_due():
     Delivery.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=timezone.now())
 
 
+def make_probe_due():
+    """As if the endpoint had been left alone for as long as it asked for, or its circuit wants."""
+    WebhookEndpoint.objects.update(next_probe_at=timezone.now())
+
+
 def states():
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
@@ -335,8 +340,72 @@ def test_retry_after_is_honoured_within_its_bound(hooked, receiver):
     for _ in range(3):
         delays.append(deliver(channel))
         make_due()
+        make_probe_due()
     assert delays[:2] == [20.0, 60.0]
     assert 3 <= delays[2] <= 3.3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_endpoint_is_left_alone_as_a_whole(hooked, receiver, status):
+    channel = hooked(WEBHOOK_RETRY_AFTER_MAX=60.0)
+    receiver.reply = lambda arrival: (status, {"Retry-After": "100000"})
+    for number in range(15):
+        say(channel, "hi", client_id=f"client-{number}")
+    before = timezone.now()
+
+    assert deliver(channel) == 60.0
+    make_due()
+    assert deliver(channel) is None
+
+    assert len(receiver.arrivals) == 1
+    assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0] * 14 + [1]
+    endpoint = WebhookEndpoint.objects.get()
+    assert endpoint.opened_at is None
+    assert 60 <= (endpoint.next_probe_at - before).total_seconds() < 70
+
+    receiver.reply = lambda arrival: 200
+    make_probe_due()
+    deliver(channel)
+    assert states() == ["accepted"] * 15
+    assert WebhookEndpoint.objects.get().next_probe_at is None
+
+
+def test_a_refusal_of_one_delivery_holds_up_no_other(hooked, receiver):
+    channel = hooked()
+    receiver.reply = lambda arrival: (500, {"Retry-After": "60"}) if "bad" in arrival.answers else 200
+    say(channel, "bad")
+    say(channel, "good", client_id="bob")
+    deliver(channel)
+    assert receiver.answers == ["bad", "good"]
+
+
+def test_what_was_under_way_does_not_end_the_pause_that_a_busy_endpoint_asked_for(hooked, receiver):
+    channel = hooked(WEBHOOK_CONCURRENCY=2)
+    for number in range(deliveries.BATCH * 2):
+        say(channel, "hi", client_id=f"client-{number}")
+    first, second = claim(channel), claim(channel)
+    accepted = courier._attempt(second[0], deliveries.messages_of(second)[second[0].pk])
+    receiver.reply = lambda arrival: (429, {"Retry-After": "60"})
+    refused = courier._attempt(first[0], deliveries.messages_of(first)[first[0].pk])
+
+    deliveries.record(channel=channel, sent=[refused], release=first[1:])
+    deliveries.record(channel=channel, sent=[accepted], release=second[1:])
+
+    assert claim(channel) == []
+    make_probe_due()
+    assert len(claim(channel)) == deliveries.BATCH
+
+
+@pytest.mark.parametrize(("asked", "pause"), [("5", 30), ("90", 90)])
+def test_a_probe_comes_no_earlier_than_a_busy_endpoint_asked_for(hooked, receiver, asked, pause):
+    channel = hooked(WEBHOOK_CIRCUIT_FAILURES=1, WEBHOOK_PROBE_INTERVAL=30.0)
+    receiver.reply = lambda arrival: (503, {"Retry-After": asked})
+    say(channel, "hi")
+    before = timezone.now()
+    deliver(channel)
+    endpoint = WebhookEndpoint.objects.get()
+    assert endpoint.opened_at is not None
+    assert pause <= (endpoint.next_probe_at - before).total_seconds() < pause + 10
 
 
 def test_a_redirect_is_no_success_and_is_not_followed(hooked, receiver):
@@ -560,13 +629,13 @@ def test_a_steady_failure_opens_the_circuit_and_a_success_closes_it(hooked, rece
     assert deliver(channel) is None
     assert len(receiver.arrivals) == 3
 
-    WebhookEndpoint.objects.update(next_probe_at=timezone.now())
+    make_probe_due()
     deliver(channel)
     assert len(receiver.arrivals) == 4  # one probe
 
     receiver.reply = lambda arrival: 200
     make_due()
-    WebhookEndpoint.objects.update(next_probe_at=timezone.now())
+    make_probe_due()
     deliver(channel)
     assert states() == ["accepted"] * 10
     endpoint.refresh_from_db()

@@ -52,6 +52,15 @@ class TestHealth:
         assert "Pending 0" in block
         assert "Failed 0" in block
 
+    def test_of_one_that_asked_to_be_left_alone(self, admin_client, hooked, receiver):
+        channel = hooked()
+        receiver.reply = lambda arrival: (429, {"Retry-After": "60"})
+        say(channel, "hi")
+        deliver(channel)
+        until = timezone.localtime(WebhookEndpoint.objects.get().next_probe_at)
+        block = health(admin_client, channel)
+        assert f"The latest attempt failed Nothing is sent before {until:%H:%M:%S}, as it asked." in block
+
     def test_a_channel_without_a_webhook_has_none(self, admin_client, channel):
         page = html(admin_client, url("channel", "change", channel.pk))
         assert "chatapi-webhook" not in page
