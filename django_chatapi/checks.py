@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import math
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,13 @@ MIN_VISIBILITY_TIMEOUT = 120
 #: What Django REST framework reads: of the unit, it looks at the first letter only.
 _RATE = re.compile(r"\d+/[smhd][a-z]*", re.ASCII)
 
-_AT_LEAST_ONE = ("WEBHOOK_CONCURRENCY", "WEBHOOK_MAX_ITEMS", "WEBHOOK_MAX_BYTES", "WEBHOOK_CIRCUIT_FAILURES")
+_AT_LEAST_ONE = (
+    "EVENTS_DB_THREADS",
+    "WEBHOOK_CONCURRENCY",
+    "WEBHOOK_MAX_ITEMS",
+    "WEBHOOK_MAX_BYTES",
+    "WEBHOOK_CIRCUIT_FAILURES",
+)
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -54,6 +61,10 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             problems.append(Error(f"CHATAPI['{name}'] is {value!r}.", hint=reason, id="django_chatapi.E005"))
     if problems:
         return problems
+    lease = chatapi_settings.WEBHOOK_LEASE
+    if lease < 2 * chatapi_settings.WEBHOOK_TIMEOUT:
+        hint = "Give it twice WEBHOOK_TIMEOUT or more: what is being sent must not be sent by others too."
+        problems.append(Error(f"CHATAPI['WEBHOOK_LEASE'] is {lease!r}.", hint=hint, id="django_chatapi.E005"))
     for name in dict.fromkeys([*registered(), chatapi_settings.DEFAULT_BOT]):
         try:
             bot_class(name)
@@ -172,14 +183,16 @@ def _out_of_range(name: str, value: Any) -> str | None:
     """What is wrong with a value of the right type, if anything."""
     if name == "THROTTLE_RATE" and value is not None and not _RATE.fullmatch(value):
         return "Write a number of calls per second, minute, hour or day, such as 600/min."
+    if isinstance(value, float) and not math.isfinite(value):
+        return "Give it a finite number."
     if isinstance(value, (int, float)) and value < 0:
         return "Give it zero or more."
+    if name == "CID_FILTER" and value not in ("exclude", "only"):
+        return 'Write "exclude" or "only".'
     if name == "ANSWER_LEASE" and not value:
         return "Give it some seconds: claims are renewed three times in this span."
     if name in _AT_LEAST_ONE and value < 1:
         return "Give it one or more."
-    if name == "WEBHOOK_LEASE" and value < 2 * chatapi_settings.WEBHOOK_TIMEOUT:
-        return "Give it twice WEBHOOK_TIMEOUT or more: what is being sent must not be sent by others too."
     if name == "WEBHOOK_RETRY_SCHEDULE" and value is not None and not all(_is_seconds(pause) for pause in value):
         return "Write pauses in seconds, such as [3, 30, 300]."
     if name == "WEBHOOK_ALLOWED_NETWORKS":
@@ -188,7 +201,7 @@ def _out_of_range(name: str, value: Any) -> str | None:
 
 
 def _is_seconds(pause: Any) -> bool:
-    return isinstance(pause, (int, float)) and not isinstance(pause, bool) and pause >= 0
+    return isinstance(pause, (int, float)) and not isinstance(pause, bool) and 0 <= pause < math.inf
 
 
 def _unreadable_network(networks: Sequence[Any]) -> str | None:

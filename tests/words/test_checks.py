@@ -1,5 +1,7 @@
 """The system checks: a right site is told nothing, a wrong one what to write."""
 
+import math
+
 import pytest
 from celery import current_app
 from django.conf import settings as django_settings
@@ -237,7 +239,13 @@ def test_manage_py_check_runs_them(settings):
         ("WEBHOOK_MAX_ITEMS", 0),
         ("WEBHOOK_MAX_BYTES", 0),
         ("WEBHOOK_LEASE", 4.0),
+        ("EVENTS_DB_THREADS", 0),
+        ("CID_FILTER", "onyl"),
+        ("SYNC_TIMEOUT", math.nan),
+        ("WEBHOOK_TIMEOUT", math.inf),
         ("WEBHOOK_RETRY_SCHEDULE", [3, -1]),
+        ("WEBHOOK_RETRY_SCHEDULE", [3, math.nan]),
+        ("WEBHOOK_RETRY_SCHEDULE", [3, math.inf]),
         ("WEBHOOK_RETRY_SCHEDULE", ["3"]),
         ("WEBHOOK_ALLOWED_NETWORKS", ["127.0.0.1/8"]),
         ("WEBHOOK_ALLOWED_NETWORKS", ["localhost"]),
@@ -248,3 +256,14 @@ def test_a_value_out_of_range_is_reported(settings, name, value):
 
     assert problem.id == "django_chatapi.E005"
     assert name in problem.msg
+
+
+@pytest.mark.parametrize("chatapi", [{"WEBHOOK_TIMEOUT": 30.0}, {"WEBHOOK_TIMEOUT": 30.0, "WEBHOOK_LEASE": 59.0}])
+def test_a_lease_that_ends_while_the_receiver_may_still_answer_is_reported(settings, chatapi):
+    [problem] = complaints(settings, chatapi)
+
+    assert problem.id == "django_chatapi.E005"
+    assert "WEBHOOK_LEASE" in problem.msg
+    assert "twice WEBHOOK_TIMEOUT" in problem.hint
+    assert complaints(settings, {"WEBHOOK_TIMEOUT": 30.0, "WEBHOOK_LEASE": 60.0}) == []
+    assert ids(complaints(settings, {"WEBHOOK_TIMEOUT": "30", "WEBHOOK_LEASE": 60.0})) == ["E003"]
