@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -59,9 +60,15 @@ def create(**fields: Any) -> Channel:
         ValidationError: with a list of sentences for each field.
     """
     channel = Channel(**fields)
-    channel.full_clean()
+    wrong: dict[str, Any] = {}
+    for check in (channel.full_clean, partial(check_webhook, url=channel.webhook_url)):
+        try:
+            check()
+        except ValidationError as error:
+            error.update_error_dict(wrong)
+    if wrong:
+        raise ValidationError(wrong)
     check_bot(bot=channel.bot, bot_options=channel.bot_options)
-    check_webhook(url=channel.webhook_url)
     channel.save()
     return channel
 

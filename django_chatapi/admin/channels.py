@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import models, router, transaction
+from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -33,7 +33,6 @@ class ChannelAdmin(WebhookPages, BoundedDeletion):
     list_display = ["name", "token_to_copy", "bot", "active", "created_at"]
     list_filter = ["active"]
     search_fields = ["name"]
-    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     readonly_fields = ["signing_secret"]
     deleted_along = {
         Client: "channel",

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import socket
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -525,6 +526,36 @@ class TestAddress:
             channels.create(name="Shop", bot="echo", webhook_url="http://127.0.0.1/hook")
         assert list(refused.value.message_dict) == ["webhook_url"]
         assert not Channel.objects.exists()
+
+    @pytest.mark.parametrize(
+        "address", ["http://receiver:8080/hook", "http://my_service.internal:8080/", "http://receiver/"]
+    )
+    def test_a_name_of_an_allowed_network_is_taken(self, admin_client, channel, settings, monkeypatch, address):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.5", 8080))]
+        monkeypatch.setattr("django_chatapi.webhooks.addresses.lookups.find", lambda *asked: found)
+        data = stored(channel, webhook_url=address)
+        [complaint] = errors(admin_client.post(url("channel", "change", channel.pk), data))["webhook_url"]
+        assert "CHATAPI['WEBHOOK_ALLOWED_NETWORKS']" in complaint
+
+        settings.CHATAPI = {"WEBHOOK_ALLOWED_NETWORKS": ["10.0.0.0/8"]}
+        admin_client.post(url("channel", "change", channel.pk), data)
+        channels.create(name="Shop", bot="echo", webhook_url=address)
+        assert list(Channel.objects.values_list("webhook_url", flat=True)) == [address] * 2
+
+    @pytest.mark.parametrize("address", ["nonsense: x", "javascript:alert(1)", "http://a b/", "http://["])
+    def test_what_is_no_address_is_refused_once(self, admin_client, channel, address):
+        data = stored(channel, webhook_url=address)
+        [complaint] = errors(admin_client.post(url("channel", "change", channel.pk), data))["webhook_url"]
+        assert "Write an address such as https://" in complaint
+        with pytest.raises(ValidationError) as refused:
+            channels.create(name="Shop", bot="echo", webhook_url=address)
+        assert refused.value.message_dict == {"webhook_url": [complaint]}
+
+    def test_an_address_without_a_scheme_is_an_https_one(self, admin_client, channel):
+        data = stored(channel, webhook_url="93.184.215.14/hook")
+        admin_client.post(url("channel", "change", channel.pk), data)
+        assert Channel.objects.get().webhook_url == "https://93.184.215.14/hook"
+        assert 'type="url" name="webhook_url"' in html(admin_client, url("channel", "change", channel.pk))
 
     def test_an_allowed_network_opens_it(self, admin_client, hooked, receiver):
         admin_client.post(url("channel", "add"), {**FORM, "webhook_url": receiver.url})
