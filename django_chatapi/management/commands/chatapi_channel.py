@@ -14,6 +14,7 @@ from ...actions import channels
 from ...models import Channel
 from ...tokens import mask
 from ...wire.json import UnsafeJSON, check_storable
+from ..arguments import check_text
 
 #: The options of ``create``, named as the model's fields are.
 OPTIONS = (
@@ -91,7 +92,7 @@ class Command(BaseCommand):
     def _create(self, *, as_json: bool, **options: Any) -> None:
         fields = {name: options[name] for name in OPTIONS if options[name] is not None}
         for name, value in fields.items():
-            _check_text(name, value)
+            check_text(_option(name), str(value))
         if "bot_options" in fields:
             fields["bot_options"] = _read_json("bot_options", fields["bot_options"])
         channel = channels.create(**fields)
@@ -102,6 +103,7 @@ class Command(BaseCommand):
         self._show_token(channel)
 
     def _rotate(self, *, token: str, keep_old: str | None, as_json: bool, **options: Any) -> None:
+        check_text("token", token)
         # Deliberately not the previous token too: a script that runs twice would rotate twice.
         channel = Channel.objects.filter(token=token).first()
         if channel is None:
@@ -150,13 +152,6 @@ class Command(BaseCommand):
         self.stdout.write(_("Path of its API: %(path)s") % {"path": path})
 
 
-def _check_text(name: str, value: str | bool) -> None:
-    try:
-        str(value).encode()
-    except UnicodeEncodeError as error:
-        raise ValidationError({name: _("It is not UTF-8.")}) from error
-
-
 def _read_json(name: str, text: str) -> Any:
     try:
         value = json.loads(text)
@@ -186,7 +181,9 @@ def _as_json(channel: Channel) -> str:
 
 def _one_line(error: ValidationError) -> str:
     """``--option: what is wrong``, for each option that is refused."""
-    parts = [
-        f"--{name.replace('_', '-')}: {' '.join(sentences)}" for name, sentences in error.message_dict.items()
-    ]
+    parts = [f"{_option(name)}: {' '.join(sentences)}" for name, sentences in error.message_dict.items()]
     return " ".join(" ".join(parts).split())
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

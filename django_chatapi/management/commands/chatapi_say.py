@@ -10,6 +10,7 @@ from ...actions.pushes import push
 from ...constants import MessageType
 from ...models import Channel
 from ...wire.envelope import envelope
+from ..arguments import check_text
 
 SPEAKERS = {"agent": MessageType.HUMAN_RESPONSE, "bot": MessageType.BOT_RESPONSE}
 
@@ -28,6 +29,8 @@ class Command(BaseCommand):
         channel = Channel.objects.with_token(options["channel"])
         if channel is None:
             raise CommandError("--channel: there is no channel with this token; see chatapi_channel list.")
+        check_text("--client", options["client"])
+        check_text("text", options["text"])
         client = selectors.find_client(channel, options["client"])
         if client is None:
             raise CommandError(f"--client: the channel “{channel}” has no client “{options['client']}” yet.")

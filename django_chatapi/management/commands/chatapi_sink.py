@@ -18,6 +18,7 @@ from django.utils import timezone
 from ...models import Channel
 from ...webhooks import InvalidSignature, verify
 from ...wire.times import format_time
+from ..arguments import check_text
 
 
 class Command(BaseCommand):
@@ -157,6 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _check(options: dict[str, Any]) -> None:
+    check_text("--host", options["host"])
     if not 0 <= options["delay"] <= 3600:
         raise CommandError("--delay: give it 0 to 3600 seconds.")
     if options["status"] is not None and not 200 <= options["status"] <= 599:

@@ -231,5 +231,7 @@ def test_only_the_present_token_rotates(channel):
     for token in (old, "nobody:0123456789"):
         with pytest.raises(CommandError, match="token: no channel has this token now"):
             run("rotate", token)
+    with pytest.raises(CommandError, match="token: It is not UTF-8"):
+        run("rotate", "\udcff")
 
     assert Channel.objects.get().previous_token == old

@@ -38,7 +38,14 @@ def test_people_are_told_the_question_id(caller):
 
 @pytest.mark.parametrize(
     ("token", "client", "text", "wrong"),
-    [("x" * 20, "ann", "hi", "--channel"), (None, "nobody", "hi", "--client"), (None, "ann", " ", "blank")],
+    [
+        ("x" * 20, "ann", "hi", "--channel"),
+        ("\udcff", "ann", "hi", "--channel"),
+        (None, "nobody", "hi", "--client"),
+        (None, "\udcff", "hi", "--client: It is not UTF-8"),
+        (None, "ann", " ", "blank"),
+        (None, "ann", "\udcff", "text: It is not UTF-8"),
+    ],
 )
 def test_what_cannot_be_said_is_refused_in_one_line(caller, token, client, text, wrong):
     caller.send("hi", client_id="ann")

@@ -171,6 +171,7 @@ def test_a_port_that_is_taken(db):
         (["--delay", "-1"], "--delay"),
         (["--delay", "nan"], "--delay"),
         (["--host", "203.0.113.1"], "Cannot listen at 203"),
+        (["--host", "\udcff"], "--host: It is not UTF-8"),
         (["--secret", SECRET, "--channel", "x" * 20], "not allowed with"),
         (["--port", "70000"], "Cannot listen at"),
     ],
