@@ -8,8 +8,9 @@ import time
 from concurrent import futures
 from typing import Any
 
-#: Threads per process that wait for name servers.
-MAX_THREADS = 16
+#: Threads per process that wait for name servers. Far more than ask at once: who asked gives up after seconds, the
+#: thread of a name whose servers do not answer may take half a minute. A thread is only made when all are taken.
+MAX_THREADS = 64
 
 Found = list[tuple[Any, ...]]
 

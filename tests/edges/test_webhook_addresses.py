@@ -257,6 +257,15 @@ def test_a_name_that_hangs_holds_one_thread_and_no_other_name(hangs, names):
     assert len(hangs) == 1
 
 
+def test_dozens_of_names_that_hang_hold_up_no_other(hangs, names):
+    names["good.test"] = [PUBLIC]
+    for number in range(40):
+        names[f"hangs-{number}.test"] = names["hangs.test"]
+        with pytest.raises(ResolutionFailed):
+            resolve(f"hangs-{number}.test", 80, soon(0.01))
+    assert resolve("good.test", 80, soon(20)) == [(PUBLIC, 80)]
+
+
 def test_saving_does_not_wait_for_ever(hangs, settings):
     settings.CHATAPI = {"WEBHOOK_TIMEOUT": 0.2}
     check_url("https://hangs.test/")
