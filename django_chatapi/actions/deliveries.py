@@ -128,7 +128,7 @@ def claim(*, channel_pk: int, holder: uuid.UUID) -> list[Delivery]:
         now = timezone.now()
         pending = Delivery.objects.filter(channel=channel, state=DeliveryState.PENDING)
         if not channel.webhook_enabled:
-            _give_up(pending, "the channel has no webhook any more")
+            _give_up(pending, _DISABLED if channel.webhook_url else "the channel has no webhook any more")
             return []
         if endpoint.next_probe_at is not None and endpoint.next_probe_at > now:
             return []
