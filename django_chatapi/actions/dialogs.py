@@ -162,24 +162,22 @@ def transfer(*, dialog: Dialog, by: Any, agent: Any = None, group: AgentGroup | 
     """Give the client to another agent, or let it wait for a group.
 
     Args:
-        by: who does it: the dialog's agent; a superuser; anybody who sees it, while it waits.
+        by: who does it: the dialog's agent; a superuser; anybody who sees it, while it waits or its agent does not
+            work for the channel any more.
         agent, group: exactly one of them.
 
     Raises:
         NotYourDialog, DialogClosed
         InvalidRequest: the agent does not belong to the channel.
     """
-    if agent is not None and not (
-        dialog_selectors.is_agent(agent) and dialog_selectors.sight_of(agent).sees_channel(dialog.channel_id)
-    ):
+    if agent is not None and not _works_for(dialog, agent):
         raise InvalidRequest(details={"agent": [NO_SUCH_AGENT]})
     with _turn(dialog) as current:
         _check_in_charge(current, by)
         if agent is not None and current.agent_id == agent.pk:
             return current
         if current.agent is not None:
-            _write_down(current, DialogChangeKind.LEFT, agent=current.agent, by=by)
-            take_turn(current.client)
+            _leave(current, by=by)
         if agent is not None:
             _join(current, agent, by=by)
             return current
@@ -411,8 +409,16 @@ def _take(dialog: Dialog, agent: Any) -> None:
     if dialog.agent_id == agent.pk:
         return
     if dialog.agent is not None:
-        raise AlreadyTaken(dialog.agent)
+        if _works_for(dialog, dialog.agent):
+            raise AlreadyTaken(dialog.agent)
+        _leave(dialog, by=agent)
     _join(dialog, agent, by=agent)
+
+
+def _leave(dialog: Dialog, *, by: Any) -> None:
+    """Write down that its agent leaves, with a number apart from what follows: readers go on behind numbers."""
+    _write_down(dialog, DialogChangeKind.LEFT, agent=dialog.agent, by=by)
+    take_turn(dialog.client)
 
 
 def _join(dialog: Dialog, agent: Any, *, by: Any) -> None:
@@ -445,8 +451,15 @@ def _check_seen(dialog: Dialog, agent: Any) -> None:
 
 
 def _check_in_charge(dialog: Dialog, user: Any) -> None:
-    if dialog.agent is not None and dialog.agent_id != user.pk and not getattr(user, "is_superuser", False):
+    if dialog.agent is None or dialog.agent_id == user.pk or getattr(user, "is_superuser", False):
+        return
+    if _works_for(dialog, dialog.agent):
         raise NotYourDialog(dialog.agent)
+
+
+def _works_for(dialog: Dialog, agent: Any) -> bool:
+    """Whether a user answers clients of the dialog's channel. Who has one, and does no more, keeps nobody off."""
+    return dialog_selectors.is_agent(agent) and dialog_selectors.sight_of(agent).sees_channel(dialog.channel_id)
 
 
 def _close_button(dialog: Dialog) -> str | None:

@@ -133,6 +133,60 @@ def test_taking_a_client_as_it_was_before_it_was_handed_over(caller, channel, ag
     check()
 
 
+# An agent who works there no more
+
+
+def switch_off(agent):
+    agent.is_active = False
+    agent.save()
+
+
+GONE = {
+    "switched off": switch_off,
+    "without the permission": lambda agent: agent.user_permissions.clear(),
+    "in no group of the channel": lambda agent: agent.chatapi_groups.clear(),
+}
+
+
+@pytest.fixture(params=list(GONE))
+def left_behind(request, with_agent, agent, other):
+    """The client is with an agent who does not answer the channel's clients any more."""
+    GONE[request.param](agent)
+    return dialog_of
+
+
+@pytest.mark.parametrize("call", [lambda agent: dialogs.take(dialog=dialog_of(), agent=agent), take])
+def test_who_works_there_no_more_keeps_nobody_from_taking(left_behind, other, call):
+    assert call(other).agent == other
+    assert dialog_of().agent == other
+    assert changes()[2:] == [("agentLeft", "kim", "lou", ""), ("agentJoined", "lou", "lou", "")]
+    left, joined = DialogChange.objects.order_by("pk")[2:]
+    assert left.sequence < joined.sequence
+    assert reply(dialog_of(), other).agent_name == "lou"
+    check()
+
+
+def test_who_works_there_no_more_keeps_nobody_from_transferring(left_behind, other, channel):
+    group = AgentGroup.objects.get(channel=channel)
+    dialogs.transfer(dialog=dialog_of(), by=other, group=group)
+    assert (dialog_of().state, dialog_of().agent) == ("waiting", None)
+    assert changes()[2:] == [("agentLeft", "kim", "lou", ""), ("transferred", "", "lou", "Support")]
+    check()
+
+
+def test_who_works_there_no_more_keeps_nobody_from_closing(left_behind, other):
+    dialogs.close(dialog=dialog_of(), agent=other)
+    assert changes()[2:] == [("agentLeft", "kim", "lou", ""), ("closed", "", "lou", "")]
+    assert events_for_bot() == [("livechatFinished", {"closedBy": "agent", "agentJoined": True})]
+    check()
+
+
+def test_who_is_only_offline_keeps_the_client(with_agent, agent, other):
+    ago(3600)
+    refuses(AlreadyTaken, agent, lambda: dialogs.take(dialog=dialog_of(), agent=other))
+    refuses(NotYourDialog, agent, lambda: dialogs.close(dialog=dialog_of(), agent=other))
+
+
 # Transfer
 
 
