@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..conf import chatapi_settings
 from ..constants import PresenceState
 from ..models import AgentPresence
 
@@ -21,7 +22,13 @@ def set_presence(*, agent: Any, state: PresenceState) -> None:
 
 
 def saw(*, agent_pk: Any) -> None:
-    """An agent did something: what they said last about themselves goes on to hold."""
+    """An agent did something: what they said last about themselves goes on to hold.
+
+    Deliberately not once it has run out: who went home online would be so again, without a word, with whatever
+    they call next.
+    """
     now = timezone.now()
-    before = now - dt.timedelta(seconds=_SEEN_EVERY)
-    AgentPresence.objects.filter(agent=agent_pk, seen_at__lt=before).update(seen_at=now)
+    timeout = chatapi_settings.AGENT_PRESENCE_TIMEOUT
+    before = now - dt.timedelta(seconds=min(_SEEN_EVERY, timeout / 2))
+    holding = AgentPresence.objects.filter(agent=agent_pk, seen_at__gte=now - dt.timedelta(seconds=timeout))
+    holding.filter(seen_at__lt=before).update(seen_at=now)

@@ -194,7 +194,8 @@ get_presence = _describe("Whether you take clients now", answer=documents.Presen
 set_presence = _describe(
     "Say whether you take clients now",
     answer=documents.PresenceDocument,
-    description="It holds as long as you call something, or your console is open.",
+    description="It holds as long as you call something, or your console is open. Once it has run out you are "
+    "offline until you say so again.",
     request=inputs.PresenceInput,
 )
 list_clients = _describe(

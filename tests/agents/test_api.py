@@ -887,9 +887,13 @@ def test_presence_lasts_as_long_as_the_agent_calls(agent, kim, lou, channel):
 
     AgentPresence.objects.filter(agent=agent).update(seen_at=timezone.now() - dt.timedelta(seconds=85))
     assert state_of_kim() == "online"
+    kim.look("dialogs")
+    assert AgentPresence.objects.get(agent=agent).seen_at > timezone.now() - dt.timedelta(seconds=30)
     AgentPresence.objects.filter(agent=agent).update(seen_at=timezone.now() - dt.timedelta(seconds=95))
     assert state_of_kim() == "offline"
     kim.look("dialogs")
+    assert state_of_kim() == "offline"
+    kim.do("presence", {"state": "online"})
     assert state_of_kim() == "online"
 
 

@@ -629,6 +629,28 @@ def test_who_is_seen_stays_online(channel, make_agent):
     assert dialog_selectors.presence_of(agent) == "online"
 
 
+def test_what_has_run_out_does_not_come_back_by_itself(channel, caller, superuser):
+    presences.set_presence(agent=superuser, state="online")
+    ago(30 * 24 * 3600)
+    presences.saw(agent_pk=superuser.pk)
+    assert dialog_selectors.presence_of(superuser) == "offline"
+    caller.send("human")
+    assert [name for name, _ in events_for_bot()] == ["noLivechatOperatorsOnline"]
+
+    presences.set_presence(agent=superuser, state="online")
+    assert dialog_selectors.presence_of(superuser) == "online"
+
+
+def test_who_is_seen_stays_online_however_short_presence_holds(channel, make_agent, settings):
+    settings.CHATAPI = {**settings.CHATAPI, "AGENT_PRESENCE_TIMEOUT": 12}
+    agent = make_agent(channel)
+    for _ in range(3):
+        ago(8)
+        presences.saw(agent_pk=agent.pk)
+        ago(0, more=dt.timedelta(seconds=8))
+        assert dialog_selectors.presence_of(agent) == "online"
+
+
 def test_being_seen_is_written_down_rarely(channel, make_agent, django_assert_num_queries):
     agent = make_agent(channel)
     seen = AgentPresence.objects.get().seen_at
