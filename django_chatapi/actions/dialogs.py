@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import router, transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -147,7 +147,9 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
     with transaction.atomic(using=router.db_for_write(Dialog)):
         moment = take_turn(client)
         if client.dialog_id is None:
-            dialog = _begin(client, state=DialogState.OPEN, last_message="", taken_at=moment)
+            dialog = _begin(
+                client, state=DialogState.OPEN, last_message="", taken_at=moment, **_after_others(client, agent)
+            )
             _give(client, dialog)
         else:
             dialog = _current(Dialog(pk=client.dialog_id, client=client))
@@ -156,6 +158,19 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
         _take(dialog, agent)
         announce_on_commit(client)
     return dialog
+
+
+def _after_others(client: Client, agent: Any) -> dict[str, Any]:
+    """For whom a client is that an agent takes from the bot, and behind which sequence number agents read.
+
+    For the group of the last dialog, if the agent sees that one, or else for all. What was said in dialogs of
+    other groups stays theirs.
+    """
+    earlier = Dialog.objects.filter(client=client)
+    last = earlier.order_by("-pk").first()
+    group_pk = last.group_id if last is not None and dialog_selectors.sight_of(agent).sees(last) else None
+    of_others = earlier.filter(group__isnull=False).exclude(group=group_pk)
+    return {"group_id": group_pk, "visible_after": of_others.aggregate(last=Max("visible_until"))["last"] or 0}
 
 
 def transfer(*, dialog: Dialog, by: Any, agent: Any = None, group: AgentGroup | None = None) -> Dialog:

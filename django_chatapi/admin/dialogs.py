@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -47,6 +47,12 @@ class AgentGroupAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentGroup]:
         groups: QuerySet[AgentGroup] = super().get_queryset(request).annotate(members_counted=Count("members"))
         return groups
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        # Both pages that ask for confirmation call it, and whoever confirms has read it.
+        if "post" not in request.POST and Dialog.objects.filter(group__in=objs).exists():
+            messages.warning(request, _("All agents of the channel will see the dialogs of what is deleted here."))
+        return super().get_deleted_objects(objs, request)
 
     @admin.display(description=_("members"), ordering="members_counted")
     def member_count(self, group: Any) -> int:

@@ -410,6 +410,62 @@ def test_a_dialog_moves_out_of_sight_with_its_group(channel, agent, sales):
     assert sara.listed("waiting") == ["ann"]
 
 
+@pytest.fixture
+def said_to_sales(caller, channel, agent, sales):
+    """A client who told the agent of Sales a secret and is with the bot again; gives what one takes it with."""
+    caller.send("before")
+    sara = Colleague(sales)
+    body = {"channelId": channel.pk, "clientId": "test"}
+    pk = sara.do("dialogs", body)["id"]
+    sara.do(f"dialogs/{pk}/transfer", {"group": "Sales"})
+    sara.do(f"dialogs/{pk}/take")
+    caller.send("a secret")
+    sara.do(f"dialogs/{pk}/close")
+    caller.send("after")
+    return body
+
+
+def said(colleague, pk):
+    """What the client says in a dialog, as a colleague sees it."""
+    items = colleague.look(f"dialogs/{pk}")["messages"]
+    return [item["event"]["query"] for item in items if item["type"] == "request"]
+
+
+def test_what_was_said_to_another_group_is_not_seen_by_taking_the_client_again(said_to_sales, caller, agent):
+    kim = Colleague(agent)
+    row = kim.do("dialogs", said_to_sales)
+    caller.send("to kim")
+
+    assert row["group"] is None
+    assert said(kim, row["id"]) == ["after", "to kim"]
+
+
+@pytest.mark.parametrize("taker", ["sales", "superuser"])
+def test_who_takes_a_client_of_a_group_again_reads_on_and_does_not_open_it_to_others(
+    said_to_sales, caller, agent, sales, superuser, taker
+):
+    colleague = Colleague({"sales": sales, "superuser": superuser}[taker])
+    row = colleague.do("dialogs", said_to_sales)
+
+    assert row["group"] == "Sales"
+    assert said(colleague, row["id"]) == ["before", "a secret", "after"]
+    assert refused(Colleague(agent).get(f"dialogs/{row['id']}")) == (404, "dialog_not_found")
+
+
+def test_a_client_of_several_groups_is_taken_without_what_the_earlier_ones_heard(
+    said_to_sales, caller, agent, superuser
+):
+    kim = Colleague(agent)
+    first = kim.do("dialogs", said_to_sales)["id"]
+    caller.send("to kim")
+    kim.do(f"dialogs/{first}/close")
+
+    row = Colleague(superuser).do("dialogs", said_to_sales)
+
+    assert row["group"] is None
+    assert said(kim, row["id"]) == ["after", "to kim"]
+
+
 def test_ones_own_dialog_stays_visible_when_one_leaves_its_group(channel, agent, other):
     dialog = make_dialog(channel, "ann", state="open", agent=agent, group="Support", messages=2)
     AgentGroup.objects.get(name="Support").members.remove(agent)

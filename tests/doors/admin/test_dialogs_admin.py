@@ -99,6 +99,18 @@ class TestGroups:
         dialog.refresh_from_db()
         assert dialog.group is None
 
+    def test_who_deletes_one_is_told_first_that_its_dialogs_will_be_for_all(self, admin_client, sales, taken):
+        warning = "All agents of the channel will see the dialogs"
+        path, several = url("agentgroup", "delete", sales.pk), {"action": "delete_selected"}
+        several["_selected_action"] = [sales.pk]
+        assert warning not in html(admin_client, path)
+        taken(group=sales)
+        assert warning in html(admin_client, path)
+        assert warning in admin_client.post(url("agentgroup"), several).content.decode()
+        done = admin_client.post(url("agentgroup"), {**several, "post": "yes"}, follow=True)
+        assert warning not in done.content.decode()
+        assert not AgentGroup.objects.exists()
+
 
 class TestCannedAnswers:
     def test_they_are_listed_with_their_channel_on_one_line(self, admin_client, channel):
