@@ -15,6 +15,7 @@ from .constants import (
     OPEN_ANSWER_STATES,
     QUEUED_ROUTES,
     UNREAD_STATUSES,
+    AnswerState,
     DeliveryState,
     DialogChangeKind,
     DialogState,
@@ -120,8 +121,12 @@ def answers_of_request(request: Message) -> list[Message]:
 
 
 def unread_count(client: Client) -> int:
-    """How many bot and agent messages are not READ; a partial index answers this."""
-    return Message.objects.filter(client=client, status__in=UNREAD_STATUSES).count()
+    """How many bot and agent messages are not READ; a partial index finds them.
+
+    What only tells callers that agents have the client is nothing to be read.
+    """
+    unread = Message.objects.filter(client=client, status__in=UNREAD_STATUSES)
+    return unread.exclude(answer_state=AnswerState.HANDED_OVER).count()
 
 
 def state_of(client: Client) -> ClientState | None:

@@ -280,6 +280,23 @@ def test_requests_of_a_client_with_an_agent_are_never_queued(channel, agent, acc
     assert acknowledged() == [("hello?", "async")]
 
 
+def test_what_tells_of_the_agents_is_nothing_that_the_client_has_not_read(channel, agent, caller):
+    def count():
+        return caller.get("client", "test", "message-not-read-count").json()["count"]
+
+    caller.send("hi")
+    dialog = take(agent)
+    assert count() == 1
+    for query in ("one", "two"):
+        caller.post("async", body={"clientId": "test", "query": query})
+    (told, _) = caller.get("events", clientId="test", all="true", timeout=0).json()["events"][-2:]
+    caller.post("client", "test", "message", told["event"]["questionId"], "status", body={"status": "DELIVERED"})
+    assert len(acknowledged()) == 2
+    assert count() == 1
+    dialogs.reply(dialog=dialog, agent=agent, replies=[{"type": "text", "text": "Hello"}])
+    assert count() == 2
+
+
 # What was left behind
 
 
