@@ -129,9 +129,7 @@ def take(*, dialog: Dialog, agent: Any) -> Dialog:
         DialogClosed
         DialogNotFound: it went to agents of another group meanwhile.
     """
-    with _turn(dialog) as current:
-        if current.group_id != dialog.group_id:
-            _check_seen(current, agent)
+    with _turn(dialog, agent) as current:
         _take(current, agent)
     return current
 
@@ -183,11 +181,12 @@ def transfer(*, dialog: Dialog, by: Any, agent: Any = None, group: AgentGroup | 
 
     Raises:
         NotYourDialog, DialogClosed
+        DialogNotFound: it went to agents of another group meanwhile.
         InvalidRequest: the agent does not belong to the channel.
     """
     if agent is not None and not _works_for(dialog, agent):
         raise InvalidRequest(details={"agent": [NO_SUCH_AGENT]})
-    with _turn(dialog) as current:
+    with _turn(dialog, by) as current:
         _check_in_charge(current, by)
         if agent is not None and current.agent_id == agent.pk:
             return current
@@ -276,9 +275,9 @@ def say_typing(*, dialog: Dialog, agent: Any) -> None:
     """Tell the client that the agent types.
 
     Raises:
-        NotYourDialog, DialogClosed
+        NotYourDialog, DialogClosed, DialogNotFound
     """
-    with _turn(dialog) as current:
+    with _turn(dialog, agent) as current:
         if current.agent_id != agent.pk:
             raise NotYourDialog(current.agent)
         current.typing_at, current.typing_sequence = timezone.now(), current.client.last_sequence
@@ -309,7 +308,7 @@ def release(*, agent: Any) -> None:
     """Let all clients of an agent who goes for good wait again, for the groups that they were handed over to."""
     theirs = Dialog.objects.filter(agent=agent, state=DialogState.OPEN).order_by("client")
     for dialog in theirs.select_related("client__channel", "group"):
-        with contextlib.suppress(DialogClosed, NotYourDialog):  # somebody was faster
+        with contextlib.suppress(DialogClosed, DialogNotFound, NotYourDialog):  # somebody was faster
             transfer(dialog=dialog, by=agent, group=dialog.group)
 
 
@@ -322,8 +321,9 @@ def close(*, dialog: Dialog, agent: Any) -> Dialog:
     Raises:
         NotYourDialog: another agent has it.
         DialogClosed
+        DialogNotFound: it went to agents of another group meanwhile.
     """
-    with _turn(dialog) as current:
+    with _turn(dialog, agent) as current:
         _check_in_charge(current, agent)
         _end(current, by=agent)
     return current
@@ -378,16 +378,20 @@ def _end(dialog: Dialog, *, by: Any) -> None:
 
 
 @contextlib.contextmanager
-def _turn(dialog: Dialog) -> Iterator[Dialog]:
+def _turn(dialog: Dialog, by: Any) -> Iterator[Dialog]:
     """A turn of the client in a transaction, and the dialog as it is under the client's lock.
 
     Raises:
         DialogClosed
+        DialogNotFound: it went to agents of another group meanwhile, of whom this one is not.
     """
     client = dialog.client
     with transaction.atomic(using=router.db_for_write(Dialog)):
         take_turn(client)
-        yield _current(dialog)
+        current = _current(dialog)
+        if current.group_id != dialog.group_id:
+            _check_seen(current, by)
+        yield current
         announce_on_commit(client)
 
 

@@ -96,6 +96,26 @@ def test_a_dialog_that_went_to_another_group_meanwhile_is_not_taken(channel, age
     check()
 
 
+def test_a_dialog_that_went_to_another_group_meanwhile_is_neither_closed_nor_transferred(
+    channel, agent, other, make_agent
+):
+    make_agent(channel, username="sara", group="Sales")
+    make_dialog(channel, "test", group="Support")
+    seen = dialog_of()
+    sales = AgentGroup.objects.get(name="Sales")
+    dialogs.transfer(dialog=dialog_of(), by=agent, group=sales)
+
+    for call in (
+        lambda: dialogs.close(dialog=seen, agent=other),
+        lambda: dialogs.transfer(dialog=seen, by=other, agent=agent),
+        lambda: dialogs.say_typing(dialog=seen, agent=other),
+    ):
+        with pytest.raises(DialogNotFound):
+            call()
+    assert (dialog_of().state, dialog_of().group) == ("waiting", sales)
+    check()
+
+
 def test_a_client_whom_the_bot_hands_to_another_group_meanwhile_is_not_taken(channel, agent, make_agent, caller):
     make_agent(channel, username="sara", group="Sales")
     caller.send("hi")
