@@ -6,6 +6,7 @@ hand-over is dropped, and of two agents who take the same client one is told of 
 """
 
 import contextlib
+import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -49,6 +50,8 @@ logger = logging.getLogger("django_chatapi.actions")
 NO_SUCH_AGENT = _("The dialog's channel has no such agent.")
 #: How far back the client's last phrase is looked for, in messages.
 _PHRASE_WITHIN = 20
+#: That an agent types is told this often at most: each time costs a number of the client's, and wakes who waits.
+_TYPING_EVERY = dt.timedelta(seconds=3)
 
 
 # From the bot to the agents
@@ -272,11 +275,14 @@ def write_note(*, dialog: Dialog, agent: Any, text: str) -> DialogNote:
 
 
 def say_typing(*, dialog: Dialog, agent: Any) -> None:
-    """Tell the client that the agent types.
+    """Tell the client that the agent types. So shortly after the last time it is not said again.
 
     Raises:
         NotYourDialog, DialogClosed, DialogNotFound
     """
+    said = dialog.typing_at if dialog.state == DialogState.OPEN and dialog.agent_id == agent.pk else None
+    if said is not None and timezone.now() - said < _TYPING_EVERY:
+        return
     with _turn(dialog, agent) as current:
         if current.agent_id != agent.pk:
             raise NotYourDialog(current.agent)

@@ -167,7 +167,8 @@ say_typing = _describe(
     DialogClosed,
     DialogNotFound,
     NotYourDialog,
-    description="Callers get it who ask for `types=agentTyping`. Send it every three seconds at most.",
+    description="Callers get it who ask for `types=agentTyping`. Within three seconds of the last one it is "
+    "ignored.",
     parameters=[_id],
     request=None,
 )

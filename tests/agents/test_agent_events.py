@@ -156,10 +156,16 @@ def test_the_cursor_is_exact(talk):
     assert types(poll(talk, types=OF_AGENTS, cursor=first["cursor"])) == ["agentLeft"]
 
 
+def types_on(talk):
+    """The agent types, three seconds after the last time."""
+    Dialog.objects.update(typing_at=timezone.now() - dt.timedelta(seconds=3))
+    dialogs.say_typing(dialog=dialog_of(), agent=talk.agent)
+
+
 def test_the_position_of_a_connection_moves_with_agents_events_too(talk):
     assert types(poll(talk, types=OF_AGENTS, cid="tab")) == ["agentJoined", "agentTyping"]
     assert types(poll(talk, types=OF_AGENTS, cid="tab")) == []
-    dialogs.say_typing(dialog=dialog_of(), agent=talk.agent)
+    types_on(talk)
     assert types(poll(talk, types=OF_AGENTS, cid="tab")) == ["agentTyping"]
 
 
@@ -171,7 +177,7 @@ def test_that_somebody_typed_a_while_ago_is_no_news(talk):
 def test_typing_is_told_once_for_each_time(talk):
     cursor = poll(talk, types=OF_AGENTS)["cursor"]
     for _ in range(3):
-        dialogs.say_typing(dialog=dialog_of(), agent=talk.agent)
+        types_on(talk)
     body = poll(talk, types=OF_AGENTS, cursor=cursor)
     assert types(body) == ["agentTyping"]
     assert poll(talk, types=OF_AGENTS, cursor=body["cursor"])["events"] == []

@@ -352,6 +352,19 @@ def test_only_who_has_the_client_types(waiting, agent, other):
     refuses(DialogClosed, None, lambda: dialogs.say_typing(dialog=dialog_of(), agent=agent))
 
 
+def test_typing_is_told_every_three_seconds_at_most(with_agent, agent, other):
+    dialogs.say_typing(dialog=dialog_of(), agent=agent)
+    sequence = client_of().last_sequence
+    for _ in range(3):
+        dialogs.say_typing(dialog=dialog_of(), agent=agent)
+    refuses(NotYourDialog, agent, lambda: dialogs.say_typing(dialog=dialog_of(), agent=other))
+    assert client_of().last_sequence == sequence
+
+    Dialog.objects.update(typing_at=timezone.now() - dt.timedelta(seconds=3))
+    dialogs.say_typing(dialog=dialog_of(), agent=agent)
+    assert client_of().last_sequence == sequence + 1
+
+
 def test_who_gets_a_client_is_not_typing_what_the_last_one_typed(with_agent, agent, other):
     dialogs.say_typing(dialog=dialog_of(), agent=agent)
     dialogs.transfer(dialog=dialog_of(), by=agent, agent=other)
