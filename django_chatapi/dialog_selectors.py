@@ -183,17 +183,23 @@ def dialogs_changed_since(moment: dt.datetime, limit: int) -> list[Dialog]:
 
 def transcript(dialog: Dialog, *, before: int | None, limit: int) -> tuple[list[Message], bool]:
     """The last ``limit`` messages of a dialog below a sequence number, oldest first; whether there are older."""
-    messages = Message.objects.filter(client=dialog.client_id, sequence__gt=dialog.visible_after)
-    # Events that this package puts to the bot are not the client's words, nor is what tells callers of agents an
-    # answer.
-    messages = messages.exclude(type=MessageType.REQUEST, route=Route.PUSH)
-    messages = messages.exclude(type=MessageType.BOT_RESPONSE, answer_state=AnswerState.HANDED_OVER)
+    messages = talk_of(dialog.client_id).filter(sequence__gt=dialog.visible_after)
     if dialog.visible_until is not None:
         messages = messages.filter(sequence__lte=dialog.visible_until)
     if before is not None:
         messages = messages.filter(sequence__lt=before)
     found = list(messages.defer("raw_request").order_by("-sequence")[: limit + 1])
     return found[:limit][::-1], len(found) > limit
+
+
+def talk_of(client_pk: int) -> QuerySet[Message]:
+    """The client's messages that agents may see.
+
+    Events that this package puts to the bot are not the client's words, nor is what tells callers of agents an
+    answer.
+    """
+    messages = Message.objects.filter(client=client_pk).exclude(type=MessageType.REQUEST, route=Route.PUSH)
+    return messages.exclude(type=MessageType.BOT_RESPONSE, answer_state=AnswerState.HANDED_OVER)
 
 
 def said_after(dialog: Dialog, question_id: UUID) -> int:

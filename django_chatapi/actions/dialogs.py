@@ -116,8 +116,8 @@ def _visible_after(request: Message, history: int | None) -> int:
     """Behind which sequence number agents read: some messages before the request that led to them, or all."""
     if history is None:
         return 0
-    earlier = Message.objects.filter(client=request.client, sequence__lt=request.sequence).order_by("-sequence")
-    number = earlier.values_list("sequence", flat=True)[history : history + 1].first()
+    earlier = dialog_selectors.talk_of(request.client_id).filter(sequence__lt=request.sequence)
+    number = earlier.order_by("-sequence").values_list("sequence", flat=True)[history : history + 1].first()
     return number or 0
 
 

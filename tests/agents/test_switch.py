@@ -281,6 +281,19 @@ def test_how_many_earlier_messages_agents_see(say_switch, make_agent, switch, se
     assert messages_seen(dialog_of()) == [*earlier[len(earlier) - seen :], "human", "One moment."]
 
 
+def test_what_agents_never_see_does_not_count_as_an_earlier_message(say_switch, make_agent):
+    channel = say_switch(sendMessagesToOperator=True, sendMessageHistoryAmount=2)
+    agent = make_agent(channel)
+    caller = Caller(channel)
+    caller.send("a")
+    dialog = take(agent)
+    caller.post("async", body={"clientId": "test", "query": "b"})  # is told at once of the agent
+    dialogs.close(dialog=dialog, agent=agent)  # the bot is told
+    caller.send("human")
+
+    assert messages_seen(dialog_of()) == ["bot heard a", "b", "human", "One moment."]
+
+
 HOSTILE = [
     None, True, False, 0, -1, 1.5, 10**40, 10**400, "", " ", "\0", "a\0b", SHRUG, "İ" * 255, "\u2028", "é" * 300,
     [], [[]], [None, 1, "\0", "", " ", {}], ["\0bye\0"], [SHRUG], ["x"] * 5_000,
