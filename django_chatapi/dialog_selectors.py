@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import PermissionsMixin
 from django.db import connections, router
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
@@ -279,13 +280,16 @@ def _agents_among(users: QuerySet[Any]) -> list[Any]:
     """Those of the users who may answer clients.
 
     Whom Django's own backend lets, one query tells, if it is the first that is asked; about the others each user
-    is asked.
+    is asked, unless nobody else has a say.
     """
-    first = get_backends()[0]
-    known = set()
-    if type(first) is ModelBackend:
-        known = set(users.filter(pk__in=first.with_perm(PERMISSION).values("pk")).values_list("pk", flat=True))
-    return [user for user in users if user.pk in known or is_agent(user)]
+    first, *others = get_backends()
+    if type(first) is not ModelBackend:
+        return [user for user in users if is_agent(user)]
+    known = set(users.filter(pk__in=first.with_perm(PERMISSION).values("pk")).values_list("pk", flat=True))
+    # Users of a host's own may know better themselves.
+    asks_only_backends = getattr(get_user_model(), "has_perm", None) is PermissionsMixin.has_perm
+    settled = not others and asks_only_backends
+    return [user for user in users if user.pk in known or (not settled and is_agent(user))]
 
 
 def groups_of(channel: Channel) -> list[AgentGroup]:

@@ -109,6 +109,16 @@ def test_targets_cost_the_same_however_many_colleagues_there_are(channel, kim, m
     same(few, many, 4)
 
 
+def test_targets_cost_the_same_however_many_members_are_no_agents(channel, kim, django_user_model):
+    dialog = make_dialog(channel, "ann")
+    few = cost(kim, f"dialogs/{dialog.pk}/targets")
+    for number in range(20):
+        AgentGroup.objects.get(channel=channel).members.add(django_user_model.objects.create_user(f"m{number}"))
+
+    same(few, cost(kim, f"dialogs/{dialog.pk}/targets"), 4)
+    assert len(kim.look(f"dialogs/{dialog.pk}/targets")["agents"]) == 1
+
+
 def test_a_search_for_clients_costs_the_same_whatever_it_finds(channel, agent, kim):
     make_dialog(channel, "client", group="Support")
     few = cost(kim, "clients", search="client")
