@@ -148,9 +148,11 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
     with transaction.atomic(using=router.db_for_write(Dialog)):
         moment = take_turn(client)
         if client.dialog_id is None:
-            dialog = _begin(
-                client, state=DialogState.OPEN, last_message="", taken_at=moment, **_after_others(client, agent)
-            )
+            past = _after_others(client, agent)
+            seen = dialog_selectors.talk_of(client.pk).filter(sequence__gt=past["visible_after"])
+            last = seen.order_by("-sequence").first()
+            last_message = preview(last) if last is not None else ""
+            dialog = _begin(client, state=DialogState.OPEN, last_message=last_message, taken_at=moment, **past)
             _give(client, dialog)
         else:
             dialog = _current(Dialog(pk=client.dialog_id, client=client))

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from django_chatapi import dialog_selectors
 from django_chatapi.actions import deliveries, dialogs, presences
+from django_chatapi.actions.turns import client_for
 from django_chatapi.bots import Answer
 from django_chatapi.exceptions import AlreadyTaken, DialogClosed, InvalidRequest, NotYourDialog
 from django_chatapi.models import (
@@ -106,6 +107,7 @@ def test_an_agent_takes_a_client_that_nobody_handed_over(caller, agent, asked):
     dialog = take(agent)
 
     assert (dialog.state, dialog.agent, client_of().dialog_id) == ("open", agent, dialog.pk)
+    assert dialog.last_message == "bot heard hi"
     assert caller.send("hello?")["data"]["handedOver"] is True
     assert [question.query for question in asked] == ["hi"]
     assert changes() == [("agentJoined", "kim", "kim", "")]
@@ -113,6 +115,11 @@ def test_an_agent_takes_a_client_that_nobody_handed_over(caller, agent, asked):
     messages, _ = dialog_selectors.transcript(dialog_of(), before=None, limit=50)
     assert [message.query for message in messages if message.type == "request"] == ["hi", "hello?"]
     check()
+
+
+def test_a_client_who_said_nothing_yet_is_taken_too(channel, agent):
+    client_for(channel=channel, client_id="test")
+    assert take(agent).last_message == ""
 
 
 def test_taking_a_client_who_waits_takes_the_dialog(waiting, agent):

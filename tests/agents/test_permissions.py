@@ -436,7 +436,7 @@ def test_what_was_said_to_another_group_is_not_seen_by_taking_the_client_again(s
     row = kim.do("dialogs", said_to_sales)
     caller.send("to kim")
 
-    assert row["group"] is None
+    assert (row["group"], row["lastMessage"]) == (None, "bot heard after")
     assert said(kim, row["id"]) == ["after", "to kim"]
 
 
