@@ -1,6 +1,7 @@
 """Every read of dialogs: who may see which, and their lists."""
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -12,7 +13,8 @@ from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import PermissionsMixin
 from django.db import connections, router
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Case, Max, Q, QuerySet, TextField, When
+from django.db.models.functions import Left
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -38,6 +40,8 @@ PERMISSION = "django_chatapi.answer_client"
 _JUST_CLOSED = 60
 #: Most clients that a search finds.
 CLIENTS = 20
+#: Longest data of a request that agents get whole, in characters of JSON.
+DATA_LIMIT = 20_000
 #: Most notes, and most changes, that go with a transcript.
 REMARKS = 200
 
@@ -183,14 +187,33 @@ def dialogs_changed_since(moment: dt.datetime, limit: int) -> list[Dialog]:
 
 
 def transcript(dialog: Dialog, *, before: int | None, limit: int) -> tuple[list[Message], bool]:
-    """The last ``limit`` messages of a dialog below a sequence number, oldest first; whether there are older."""
+    """The last ``limit`` messages of a dialog below a sequence number, oldest first; whether there are older.
+
+    Of a request whose data are longer than ``DATA_LIMIT``, ``data`` is the beginning of their JSON, as a text:
+    consoles read a page again and again, which must not grow as clients please.
+    """
     messages = talk_of(dialog.client_id).filter(sequence__gt=dialog.visible_after)
     if dialog.visible_until is not None:
         messages = messages.filter(sequence__lte=dialog.visible_until)
     if before is not None:
         messages = messages.filter(sequence__lt=before)
-    found = list(messages.defer("raw_request").order_by("-sequence")[: limit + 1])
+    # Cut in the database: what is not shown is not worth being read and parsed.
+    begun = Case(
+        When(type=MessageType.REQUEST, then=Left("data", DATA_LIMIT + 1)), default="data", output_field=TextField()
+    )
+    messages = messages.defer("raw_request", "data").annotate(data_begun=begun)
+    found: list[Message] = [*messages.order_by("-sequence")[: limit + 1]]
+    for message in found:
+        message.data = _data_of(message)
     return found[:limit][::-1], len(found) > limit
+
+
+def _data_of(message: Any) -> Any:
+    text: str | None = message.data_begun
+    if text is None:
+        return None
+    is_cut = message.type == MessageType.REQUEST and len(text) > DATA_LIMIT
+    return text[:DATA_LIMIT] if is_cut else json.loads(text)
 
 
 def talk_of(client_pk: int) -> QuerySet[Message]:

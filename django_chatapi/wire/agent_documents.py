@@ -45,6 +45,10 @@ class TranscriptEventDocument(HistoryEventDocument):
     """An envelope, with its status and who wrote it. The token is masked."""
 
     status = serializers.ChoiceField(choices=Status.choices, required=False)
+    dataText = serializers.CharField(
+        required=False,
+        help_text="Of a request whose data is longer than 20 000 characters: their beginning. Its data is null.",
+    )
     agent = serializers.CharField(allow_null=True)
     agentName = serializers.CharField(allow_null=True)
 

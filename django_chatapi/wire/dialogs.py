@@ -63,9 +63,16 @@ def dialog_row(dialog: Dialog) -> dict[str, Any]:
 
 
 def transcript_item(message: Message, *, token: str, client_id: str) -> dict[str, Any]:
-    """A message in a transcript: as in a history, with who wrote it. The token is masked: agents call nothing."""
+    """A message in a transcript: as in a history, with who wrote it. The token is masked: agents call nothing.
+
+    Args:
+        message: as ``dialog_selectors.transcript`` gives it. Data of which there is only the beginning are a text.
+    """
     item = history_item(message, token=mask(token), client_id=client_id)
-    item["event"]["agent"] = message.agent_name
+    event = item["event"]
+    event["agent"] = message.agent_name
+    if isinstance(message.data, str):
+        event["data"], event["dataText"] = None, message.data
     return item
 
 

@@ -509,6 +509,24 @@ def test_a_long_state_is_cut_for_reading(channel, caller, kim):
     assert json.dumps(saved, indent=2).startswith(body["clientStateText"])
 
 
+def test_long_data_of_a_request_are_cut_for_reading(channel, agent, caller, kim):
+    dialog = make_dialog(channel, "test", state="open", agent=agent)
+    whole, cut = {"a": "ü" * 19_992}, {"a": "ü" * 19_993}
+    for data in (whole, cut, {"a": ["b"] * 200_000}, {"a": "\0\n"}):
+        caller.send("hi", data=data)
+
+    response = kim.get(f"dialogs/{dialog.pk}")
+
+    events = [item["event"] for item in response.json()["messages"]]
+    assert [event["data"] for event in events] == [whole, None, None, {"a": "\0\n"}]
+    assert ["dataText" in event for event in events] == [False, True, True, False]
+    assert events[1]["dataText"] == json.dumps(cut, ensure_ascii=False, separators=(",", ":"))[:20_000]
+    assert events[2]["dataText"].startswith('{"a":["b","b",')
+    assert len(response.content) < 150_000
+    # Callers get their own as they sent it.
+    assert caller.history()["messages"][1]["event"]["data"] == cut
+
+
 def test_of_many_notes_and_changes_the_latest_are_shown(channel, agent, kim):
     dialog = make_dialog(channel, "ann")
     more = {"dialog": dialog, "agent_name": "kim", "created_at": START}
