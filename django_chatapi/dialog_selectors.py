@@ -84,6 +84,11 @@ def sight_of(agent: Any) -> Sight:
     return Sight(agent.pk, False, frozenset(channel for _, channel in groups), frozenset(pk for pk, _ in groups))
 
 
+def works_for(user: Any, channel_pk: int) -> bool:
+    """Whether a user answers clients of this channel. Who has one, and does so no more, keeps nobody off."""
+    return is_agent(user) and sight_of(user).sees_channel(channel_pk)
+
+
 def find_dialog(sight: Sight, pk: int) -> Dialog | None:
     """The dialog, if the agent sees it."""
     dialog = Dialog.objects.select_related(*_RELATED, "client__channel").filter(pk=pk).first()

@@ -189,7 +189,7 @@ def transfer(*, dialog: Dialog, by: Any, agent: Any = None, group: AgentGroup | 
         DialogNotFound: it went to agents of another group meanwhile.
         InvalidRequest: the agent does not belong to the channel.
     """
-    if agent is not None and not _works_for(dialog, agent):
+    if agent is not None and not dialog_selectors.works_for(agent, dialog.channel_id):
         raise InvalidRequest(details={"agent": [NO_SUCH_AGENT]})
     with _turn(dialog, by) as current:
         _check_in_charge(current, by)
@@ -436,7 +436,7 @@ def _take(dialog: Dialog, agent: Any) -> None:
     if dialog.agent_id == agent.pk:
         return
     if dialog.agent is not None:
-        if _works_for(dialog, dialog.agent):
+        if dialog_selectors.works_for(dialog.agent, dialog.channel_id):
             raise AlreadyTaken(dialog.agent)
         _leave(dialog, by=agent)
     _join(dialog, agent, by=agent)
@@ -480,13 +480,8 @@ def _check_seen(dialog: Dialog, agent: Any) -> None:
 def _check_in_charge(dialog: Dialog, user: Any) -> None:
     if dialog.agent is None or dialog.agent_id == user.pk or getattr(user, "is_superuser", False):
         return
-    if _works_for(dialog, dialog.agent):
+    if dialog_selectors.works_for(dialog.agent, dialog.channel_id):
         raise NotYourDialog(dialog.agent)
-
-
-def _works_for(dialog: Dialog, agent: Any) -> bool:
-    """Whether a user answers clients of the dialog's channel. Who has one, and does no more, keeps nobody off."""
-    return dialog_selectors.is_agent(agent) and dialog_selectors.sight_of(agent).sees_channel(dialog.channel_id)
 
 
 def _close_button(dialog: Dialog) -> str | None:

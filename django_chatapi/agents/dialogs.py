@@ -12,6 +12,7 @@ from .. import dialog_selectors, selectors
 from ..actions import dialogs
 from ..api.base import validated
 from ..api.requests import idempotency_key
+from ..constants import DialogState
 from ..exceptions import ClientNotFound, DialogNotFound, InvalidRequest
 from ..models import AgentGroup, Channel, Connection, Dialog
 from ..tokens import mask
@@ -84,6 +85,7 @@ class DialogViewSet(AgentViewSet):
         token, client_id = dialog.channel.token, dialog.client.client_id
         body = {
             **dialog_row(dialog),
+            "agentGone": _agent_gone(dialog, request.user),
             "firstMessage": dialog.first_message or None,
             "attributes": dialog.attributes,
             "clientInfo": _client_info(dialog),
@@ -161,6 +163,12 @@ class DialogViewSet(AgentViewSet):
     @schema.close_dialog
     def close(self, request: Request, pk: int) -> Response:
         return Response(dialog_row(dialogs.close(dialog=self.dialog(pk), agent=request.user)))
+
+
+def _agent_gone(dialog: Dialog, viewer: Any) -> bool:
+    if dialog.state == DialogState.CLOSED or dialog.agent is None or dialog.agent == viewer:
+        return False
+    return not dialog_selectors.works_for(dialog.agent, dialog.channel_id)
 
 
 def _client_info(dialog: Dialog) -> dict[str, Any]:

@@ -84,6 +84,9 @@ class ChangeDocument(serializers.Serializer[Any]):
 class TranscriptDocument(DialogDocument):
     """A dialog with a page of its messages, oldest first."""
 
+    agentGone = serializers.BooleanField(
+        help_text="Who has the client works for the channel no more: you may take, transfer or close it."
+    )
     firstMessage = serializers.CharField(allow_null=True, help_text="What the bot left for the agents.")
     attributes = serializers.DictField(help_text="What the bot said about the client.")
     clientInfo = ClientInfoDocument()

@@ -324,6 +324,7 @@ def test_a_dialog_says_all_that_its_page_shows(say_switch, make_agent):
 
     assert list(body)[: len(ROW)] == ROW
     assert set(body) - set(ROW) == {
+        "agentGone",
         "firstMessage",
         "attributes",
         "clientInfo",
@@ -507,6 +508,18 @@ def test_a_long_state_is_cut_for_reading(channel, caller, kim):
     assert body["clientState"] == saved
     assert len(body["clientStateText"]) == 20_000
     assert json.dumps(saved, indent=2).startswith(body["clientStateText"])
+
+
+def test_a_dialog_says_that_its_agent_is_gone(channel, agent, kim, lou):
+    dialog = make_dialog(channel, "ann", state="open", agent=agent)
+    assert not lou.look(f"dialogs/{dialog.pk}")["agentGone"]
+
+    agent.chatapi_groups.clear()
+
+    assert not kim.look(f"dialogs/{dialog.pk}")["agentGone"]  # who still has it
+    assert lou.look(f"dialogs/{dialog.pk}")["agentGone"]
+    lou.do(f"dialogs/{dialog.pk}/take")
+    assert not lou.look(f"dialogs/{dialog.pk}")["agentGone"]
 
 
 def test_long_data_of_a_request_are_cut_for_reading(channel, agent, caller, kim):
