@@ -103,6 +103,7 @@ def _connection_texts() -> dict[str, str]:
         "failed": _("That did not work (%(status)s); try again."),
         "unreachable": _("The server could not be reached; try again."),
         "loggedOut": _("You are no longer logged in; log in again, in another tab if you were writing."),
+        "otherAgent": _("%(agent)s is logged in now; load the page again."),
         "alreadyTaken": _("%(agent)s has already taken this client."),
         "notYours": _("%(agent)s has this dialog."),
         "gone": _("This dialog went to agents of another group."),

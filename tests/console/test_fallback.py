@@ -5,13 +5,15 @@ import time
 
 import httpx
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
 
 from django_chatapi.actions import requests
+from django_chatapi.agents.live import NOT_AN_AGENT
 from tests.servers import free_port, process, wait_until
 
 from .browser import expect, hold, until
-from .conftest import ENVIRONMENT
+from .conftest import ENVIRONMENT, session_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -233,3 +235,48 @@ def test_who_was_logged_out_keeps_what_they_wrote(desk, ann):
     expect(desk.reason).to_contain_text("You are no longer logged in")
     expect(desk.field).to_have_value("A long answer")
     assert replies(ann) == []
+
+
+def knowing_sockets(sockets):
+    """Have the page's sockets noted, which go to the server all the same."""
+
+    def note(socket):
+        sockets.append(socket)
+        socket.connect_to_server()
+
+    return lambda desk: desk.page.route_web_socket("**/live", note)
+
+
+def test_who_has_another_session_now_goes_on(kim, sit_down, ann):
+    """As after a change of the password in another window: the socket's session is over, not the agent's."""
+    sockets = []
+    desk = sit_down(kim, before=knowing_sockets(sockets)).live()
+    sockets[0].close(code=NOT_AN_AGENT)
+    until(desk.page, lambda: len(sockets) == 2, "another socket")
+    desk.live()
+    ann.ask_for_a_person()
+    expect(desk.row("ann")).to_be_visible()
+    expect(desk.complaint).to_be_empty()
+
+
+def test_who_was_logged_out_elsewhere_is_told_and_goes_on_after_logging_in(kim, lou, sit_down, ann, address):
+    sockets = []
+    desk = sit_down(kim, before=knowing_sockets(sockets)).live()
+
+    def log_in(agent):
+        session = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(agent), "url": address}
+        desk.page.context.add_cookies([session])
+        desk.page.evaluate("dispatchEvent(new Event('focus'))")
+
+    Session.objects.all().delete()
+    sockets[0].close(code=NOT_AN_AGENT)
+    expect(desk.status).to_have_attribute("data-state", "refused")
+    expect(desk.complaint).to_contain_text("You are no longer logged in")
+    log_in(lou)
+    expect(desk.complaint).to_contain_text("lou is logged in now")
+    expect(desk.status).to_have_attribute("data-state", "refused")
+    log_in(kim)
+    desk.live()
+    ann.ask_for_a_person()
+    expect(desk.row("ann")).to_be_visible()
+    expect(desk.complaint).to_be_empty()

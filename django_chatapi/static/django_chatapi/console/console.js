@@ -12,7 +12,7 @@ import { setAttributes, setText } from "./dom.js";
 import { Head } from "./head.js";
 import { listenForKeys } from "./keys.js";
 import { Live } from "./live.js";
-import { announce, complain } from "./notices.js";
+import { announce, calm, complain } from "./notices.js";
 import { Panel } from "./panel.js";
 import { Presence } from "./presence.js";
 import { Queue } from "./queue.js";
@@ -50,6 +50,7 @@ const live = new Live(config.socket, { onMessage: heard, refresh, onState: showS
 
 let lastHeard = null; // the client's last message, to tell what is new
 let readPosted = ""; // what was last reported as read
+let refused = false; // and a complaint says why
 
 // Lists
 
@@ -85,8 +86,7 @@ async function refresh() {
         await Promise.all([refreshLists(), refreshDialog(), first ? presence.load() : null]);
     } catch (error) {
         if (error.final) {
-            live.refuse();
-            complain(error);
+            refuse(error);
         }
         throw error;
     }
@@ -95,8 +95,16 @@ async function refresh() {
     }
 }
 
-function heard({ type, dialogs = [], ids = [] }) {
-    if (type === "dialogs") {
+function refuse(error) {
+    refused = true;
+    live.refuse();
+    complain(error);
+}
+
+function heard({ type, agent, dialogs = [], ids = [] }) {
+    if (type === "hello" && agent !== config.username) {
+        refuse(new Error(say("otherAgent", { agent })));
+    } else if (type === "dialogs") {
         store.put(dialogs);
         if (dialogs.some((row) => row.id === dialog.id)) {
             refreshDialog().catch(() => {}); // Told again with the next change, and by the clock.
@@ -111,6 +119,10 @@ function heard({ type, dialogs = [], ids = [] }) {
 }
 
 function showState(state) {
+    if (refused && ["live", "polling"].includes(state)) {
+        refused = false;
+        calm();
+    }
     setAttributes(byId("console-status"), { "data-state": state });
     setText(byId("console-status-text"), say(`connection_${state}`));
 }

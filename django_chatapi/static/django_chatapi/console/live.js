@@ -5,7 +5,6 @@ const PONG_WITHIN = 10_000;
 const POLL_EVERY = 3_000;
 const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
-const REFUSED = 4403;
 
 /**
  * Calls ``onMessage`` with what the socket says, ``refresh`` when everything may have changed (on connecting, and
@@ -32,6 +31,7 @@ export class Live {
         this.#poll();
         const hurry = () => document.visibilityState === "visible" && this.#hurry();
         addEventListener("online", hurry);
+        addEventListener("focus", hurry); // Back from another window, where this one stayed in view.
         document.addEventListener("visibilitychange", hurry);
     }
 
@@ -60,20 +60,12 @@ export class Live {
             return;
         }
         this.#socket = socket;
-        socket.addEventListener("message", (event) => socket === this.#socket && this.#heard(event.data));
-        socket.addEventListener("close", (event) => {
-            if (socket !== this.#socket) {
-                return;
-            }
-            if (event.code === REFUSED) {
-                this.refuse();
-            } else {
-                this.#lost();
-            }
-        });
+        socket.addEventListener("message", (event) => socket === this.#socket && this.#heard(socket, event.data));
+        // Also when the server refuses it: the session may only have been renewed. The next poll tells.
+        socket.addEventListener("close", () => socket === this.#socket && this.#lost());
     }
 
-    #heard(data) {
+    #heard(socket, data) {
         let message;
         try {
             message = JSON.parse(data);
@@ -82,6 +74,10 @@ export class Live {
         }
         clearTimeout(this.#timers.pong);
         if (message.type === "hello") {
+            this.#handlers.onMessage(message);
+            if (socket !== this.#socket) {
+                return; // Refused.
+            }
             this.#failures = 0;
             clearTimeout(this.#timers.poll);
             this.#become("live");
