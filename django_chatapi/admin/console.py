@@ -212,6 +212,7 @@ def _writing_texts() -> dict[str, str]:
         "cannedCount": _("Canned answers: %(count)s"),
         "noCanned": _("No canned answers"),
         "closingText": _("%(client)s goes back to the bot."),
+        "transferText": _("%(client)s goes to:"),
         "agents": _("Agents"),
         "groups": _("Groups"),
         "you": _("%(name)s (you)"),

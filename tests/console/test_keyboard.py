@@ -160,3 +160,42 @@ def test_tab_leads_through_the_page_and_arrows_through_the_lists(desk, ann):
     expect(desk.row("ann")).to_be_focused()
     desk.page.keyboard.press("Enter")
     desk.shows("ann")
+
+
+def test_keys_act_on_the_row_that_has_the_focus(desk, lou, visit):
+    visit("dan").send("only the bot heard this")
+    visit("cyd").ask_for_a_person()
+    for name in ("ann", "bob"):
+        desk.serve(visit(name))
+    desk.look_at("mine")
+    desk.open("ann")
+    press = desk.page.keyboard.press
+
+    desk.row("bob").focus()
+    press("c")
+    box = desk.page.get_by_role("dialog", name="Close this dialog?")
+    expect(box).to_contain_text("bob goes back to the bot.")
+    press("Escape")
+    desk.row("bob").focus()
+    press("x")
+    box = desk.page.get_by_role("dialog", name="Transfer this dialog")
+    expect(box).to_have_accessible_description("bob goes to:")
+    box.get_by_role("radio", name="Lou Park").check()
+    press("Enter")
+    desk.counts("others", 1)
+    assert dialog_of("bob").agent == lou
+    assert dialog_of("ann").agent_id != lou.pk
+
+    # A client with the bot, while one who waits is open.
+    desk.look_at("waiting")
+    desk.open("cyd")
+    desk.page.get_by_role("searchbox").fill("dan")
+    expect(desk.page.locator("#console-results .console-row")).to_have_count(1)
+    press("ArrowDown")
+    for key in ("x", "c"):
+        press(key)
+        expect(desk.page.locator("dialog[open]")).to_have_count(0)
+    press("t")
+    desk.shows("dan")
+    expect(desk.field).to_be_focused()
+    assert (dialog_of("cyd").state, dialog_of("dan").state) == ("waiting", "open")

@@ -3,6 +3,9 @@
 import { api } from "./api.js";
 import { config, say } from "./config.js";
 import { make, setText } from "./dom.js";
+import { shownId } from "./rows.js";
+
+const byId = (id) => document.getElementById(id);
 
 const ORDER = { online: 0, away: 1, offline: 2 };
 
@@ -24,22 +27,23 @@ for (const box of document.querySelectorAll(".console-box")) {
 export const isAsking = () => document.querySelector("dialog[open]") !== null;
 
 export async function confirmClosing(row) {
-    const box = document.getElementById("console-closing");
-    setText(document.getElementById("console-closing-text"), say("closingText", { client: row.clientId }));
+    const box = byId("console-closing");
+    setText(byId("console-closing-text"), say("closingText", { client: shownId(row.clientId) }));
     return (await ask(box)) === "close";
 }
 
 export function showKeys() {
-    return ask(document.getElementById("console-keys"));
+    return ask(byId("console-keys"));
 }
 
 /** Lets an agent say who is next; resolves to what the API wants, null when nothing is chosen. */
 export async function chooseTarget(row) {
-    const box = document.getElementById("console-transferring");
-    const choices = document.getElementById("console-targets");
-    const reason = document.getElementById("console-transfer-reason");
+    const box = byId("console-transferring");
+    const choices = byId("console-targets");
+    const reason = byId("console-transfer-reason");
     const submit = box.querySelector("[value=transfer]");
     choices.replaceChildren(make("p", { class: "console-hollow" }, say("loading")));
+    setText(byId("console-transferring-text"), say("transferText", { client: shownId(row.clientId) }));
     setText(reason, "");
     submit.disabled = true;
     const answer = ask(box);

@@ -17,14 +17,23 @@ export function shortcuts({ acts, composer, dialog, head, leave, narrow, panel, 
         return true;
     };
 
-    /** Of the row that the keyboard is on, or else of the open dialog. */
-    const take = () => {
-        const id = document.activeElement.closest(".console-row[data-id]")?.dataset.id;
-        const row = id ? store.row(Number(id)) : dialog.row;
+    /** On the row that the keyboard is on, or else on the open dialog. */
+    const withRow = (act) => () => {
+        const focused = document.activeElement.closest(".console-row");
+        const row = focused ? store.row(Number(focused.dataset.id)) : dialog.row;
         if (!row) {
             return false;
         }
-        acts.take(row);
+        act(row);
+        return true;
+    };
+
+    const take = () => {
+        const client = document.activeElement.closest("button.console-row"); // who is with the bot
+        if (!client) {
+            return withRow((row) => acts.take(row))();
+        }
+        client.click();
         return true;
     };
 
@@ -69,8 +78,8 @@ export function shortcuts({ acts, composer, dialog, head, leave, narrow, panel, 
         r: withDialog(() => composer.focus("reply")),
         n: withDialog(() => composer.focus("note")),
         t: take,
-        x: withDialog((row) => acts.transfer(row)),
-        c: withDialog((row) => acts.close(row)),
+        x: withRow((row) => acts.transfer(row)),
+        c: withRow((row) => acts.close(row)),
         i: withDialog(() => panel.toggle()),
         "/": () => search.focus(),
         "?": () => void showKeys(),
