@@ -131,6 +131,7 @@ def _list_texts() -> dict[str, str]:
         "unreadCount": _("Unread: %(count)s"),
         "oneTime": _("One-time message"),
         "newWaiting": _("New in the queue: %(client)s"),
+        "newMine": _("Now with you: %(client)s"),
         "newMessage": _("New message from %(client)s"),
         "foundDialogs": _("Dialogs"),
         "foundClients": _("Clients with the bot"),

@@ -2,14 +2,22 @@
 
 import pytest
 
+from django_chatapi.actions import dialogs
 from django_chatapi.constants import PresenceState
 from django_chatapi.dialog_selectors import presence_of
+from django_chatapi.models import AgentGroup, Client
 from tests.agents.conftest import dialog_of
 from tests.servers import wait_until
 
 from .browser import expect
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def silence(desk):
+    """Forget the sounds so far, and wait until the next one would be heard: two are some time apart."""
+    quiet = desk.page.evaluate("() => { window.tones = 0; return performance.now() + 2000; }")
+    desk.page.wait_for_function("(quiet) => performance.now() > quiet", arg=quiet)
 
 
 def test_the_presence_switch(desk, kim, lou, sit_down, ann):
@@ -61,9 +69,7 @@ def test_unread_messages_are_counted_until_they_are_looked_at(desk, visit):
 
 def test_an_agent_who_looks_elsewhere_is_called(desk, ann):
     desk.serve(ann)
-    # Two sounds are some time apart, and the client's coming may have been the first.
-    quiet = desk.page.evaluate("() => { window.tones = 0; return performance.now() + 2000; }")
-    desk.page.wait_for_function("(quiet) => performance.now() > quiet", arg=quiet)
+    silence(desk)
     ann.send("seen")
     expect(desk.said("seen")).to_be_visible()
     assert desk.page.evaluate("window.tones") == 0  # it was in view
@@ -113,3 +119,57 @@ def test_sound_can_be_switched_off_and_stays_off(desk, ann):
     ann.ask_for_a_person()
     expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
     assert desk.page.evaluate("window.tones") == 0
+
+
+def test_an_agent_who_is_given_a_client_is_called(desk, lou, sit_down, shop, hire, ann, visit):
+    # Lou does not see Bob, who is with an agent of another group.
+    rita = hire(shop, "rita", "Rita", groups=("Returns",))
+    visit("bob").ask_for_a_person()
+    returns = AgentGroup.objects.get(name="Returns")
+    dialogs.transfer(dialog=dialog_of("bob"), by=lou, group=returns)
+    dialogs.take(dialog=dialog_of("bob"), agent=rita)
+    other = sit_down(lou).live()
+    other.page.keyboard.press("Shift")
+    ann.ask_for_a_person()
+    other.open("ann")
+    other.page.keyboard.press("Escape")
+    other.look_away()
+    for number, client_id in enumerate(("ann", "bob"), start=1):
+        if client_id == "bob":
+            desk = sit_down(rita).live()
+            desk.look_at("mine")
+        silence(other)
+        desk.open(client_id)
+        desk.transfer("Lou Park")
+        expect(other.page).to_have_title(f"({number}) Agents' console | Django site admin")
+        expect(other.page.locator("#console-news")).to_contain_text(f"Now with you: {client_id}")
+        assert other.page.evaluate("window.tones") == 2
+
+
+def test_what_an_agent_does_themselves_is_no_news(desk, visit):
+    for name in ("ann", "bob"):
+        desk.serve(visit(name))
+    desk.look_at("mine")
+    desk.open("ann")
+    desk.row("bob").focus()
+    desk.page.keyboard.press("x")
+    desk.page.get_by_role("radio", name="Sales").check()
+    desk.page.keyboard.press("Enter")
+    desk.counts("waiting", 1)
+    desk.row("ann").focus()
+    desk.page.keyboard.press("c")
+    desk.page.keyboard.press("Enter")
+    desk.counts("closed", 1)
+    expect(desk.page).to_have_title("Agents' console | Django site admin")
+
+
+def test_what_stands_on_a_later_page_is_no_news(kim, shop, sit_down):
+    for number in range(51):
+        client = Client.objects.create(channel=shop, client_id=f"client{number}")
+        dialogs.take_client(client=client, agent=kim)
+    desk = sit_down(kim).live()
+    desk.look_at("mine")
+    expect(desk.rows).to_have_count(50)
+    desk.page.get_by_role("button", name="More").click()
+    expect(desk.rows).to_have_count(51)
+    expect(desk.page).to_have_title("Agents' console | Django site admin")

@@ -11,6 +11,7 @@ export class Acts {
     #onTaken;
     #refresh;
     #last = Promise.resolve();
+    #current = null; // the client that something is being done with
 
     /** ``onTaken`` gets the row of a dialog that is now this agent's; ``refresh`` looks again after a failure. */
     constructor({ store, onTaken, refresh }) {
@@ -19,45 +20,51 @@ export class Acts {
         this.#refresh = refresh;
     }
 
+    /** Whether a change of this client may be of this page's own doing. */
+    concerns({ channelId, clientId }) {
+        return this.#current?.clientId === clientId && this.#current.channelId === channelId;
+    }
+
     take(row) {
         if (row.state !== "waiting") {
             return Promise.resolve();
         }
-        return this.#do(() => api.take(row.id), this.#onTaken);
+        return this.#do(row, () => api.take(row.id), this.#onTaken);
     }
 
     /** A client that nobody handed over, or whose last dialog is closed. */
-    takeClient({ channelId, clientId }) {
-        return this.#do(() => api.takeClient(channelId, clientId), this.#onTaken);
+    takeClient(client) {
+        return this.#do(client, () => api.takeClient(client.channelId, client.clientId), this.#onTaken);
     }
 
     /** What a superuser may do with a colleague's dialog. */
     takeOver(row) {
-        return this.#do(() => api.transfer(row.id, { agent: config.username }), this.#onTaken);
+        return this.#do(row, () => api.transfer(row.id, { agent: config.username }), this.#onTaken);
     }
 
     async transfer(row) {
         if (mayHandle(row) && !isAsking()) {
             const target = await chooseTarget(row);
             if (target) {
-                await this.#do(() => api.transfer(row.id, target));
+                await this.#do(row, () => api.transfer(row.id, target));
             }
         }
     }
 
     async close(row) {
         if (mayHandle(row) && !isAsking() && (await confirmClosing(row))) {
-            await this.#do(() => api.close(row.id));
+            await this.#do(row, () => api.close(row.id));
         }
     }
 
     /** One after the other: who takes a dialog and closes it at once means both, in this order. */
-    #do(call, then = () => {}) {
-        this.#last = this.#last.then(() => this.#step(call, then));
+    #do(client, call, then = () => {}) {
+        this.#last = this.#last.then(() => this.#step(client, call, then));
         return this.#last;
     }
 
-    async #step(call, then) {
+    async #step(client, call, then) {
+        this.#current = client;
         try {
             const row = await call();
             calm();
@@ -65,6 +72,8 @@ export class Acts {
             then(row);
         } catch (error) {
             complain(error);
+        } finally {
+            this.#current = null;
         }
         // Also after a failure: somebody else was faster, and the page should show it.
         this.#refresh().catch(() => {});

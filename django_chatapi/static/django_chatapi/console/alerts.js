@@ -50,14 +50,17 @@ export class Alerts {
     #sound = new Sound();
     #store;
     #openId;
+    #isOwn;
     #begun = Infinity;
     #pending = new Set();
     #title = document.title;
     #button;
 
-    constructor({ store, openId, button }) {
+    /** ``isOwn`` tells whether a change of a row is of this page's doing. */
+    constructor({ store, openId, isOwn, button }) {
         this.#store = store;
         this.#openId = openId;
+        this.#isOwn = isOwn;
         this.#button = button;
         this.#showMuted();
         button.addEventListener("click", () => {
@@ -93,27 +96,35 @@ export class Alerts {
         const id = (after ?? before).id;
         if (!after || !["waiting", "mine"].includes(this.#store.listOf(after))) {
             this.#pending.delete(id);
-        } else if (this.#begun !== Infinity && this.#isNews(before, after) && !this.#inView(id)) {
-            this.#pending.add(id);
-            const name = this.#store.listOf(after) === "waiting" ? "newWaiting" : "newMessage";
-            announce(say(name, { client: after.clientId }));
-            if (!this.muted) {
-                this.#sound.play();
-            }
+        } else if (this.#begun !== Infinity && !this.#inView(id) && !this.#isOwn(after)) {
+            this.#tell(this.#newsOf(before, after), after);
         }
         this.looked();
     }
 
-    #isNews(before, after) {
-        if (this.#store.listOf(after) === "waiting") {
-            // A row that was not known may only have been on a later page.
-            return before ? before.state !== "waiting" : this.#isLater(after.waitingSince);
+    #tell(news, { id, clientId }) {
+        if (news) {
+            this.#pending.add(id);
+            announce(say(news, { client: clientId }));
+            if (!this.muted) {
+                this.#sound.play();
+            }
         }
-        if (!before) {
-            return this.#isLater(after.lastMessageAt) && after.unread > 0;
+    }
+
+    /** The name of the text that says what is new, "" when nothing is. */
+    #newsOf(before, after) {
+        const list = this.#store.listOf(after);
+        // A row that was not known may only have been on a later page.
+        const came = before ? this.#store.listOf(before) !== list : this.#store.page(list)?.hasMore === false;
+        if (list === "waiting") {
+            return came || (!before && this.#isLater(after.waitingSince)) ? "newWaiting" : "";
         }
-        const given = before.agent !== after.agent && before.state === "open";
-        return given || after.unread > before.unread;
+        if (came) {
+            return "newMine";
+        }
+        const said = before ? after.unread > before.unread : this.#isLater(after.lastMessageAt) && after.unread > 0;
+        return said ? "newMessage" : "";
     }
 
     #isLater(wire) {

@@ -35,7 +35,7 @@ const dialog = new OpenDialog({ store, onChange: dialogChanged });
 const head = new Head();
 const panel = new Panel();
 const presence = new Presence();
-const alerts = new Alerts({ store, openId, button: byId("console-sound") });
+const alerts = new Alerts({ store, openId, isOwn: (row) => acts.concerns(row), button: byId("console-sound") });
 const acts = new Acts({ store, onTaken: taken, refresh: () => Promise.all([refreshLists(), refreshDialog()]) });
 const transcript = new Transcript({ onEarlier: () => dialog.earlier().catch(complain) });
 const composer = new Composer({ dialog, onSent: sent, onGate: passGate });

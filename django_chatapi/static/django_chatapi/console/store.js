@@ -106,15 +106,15 @@ export class Store {
         );
         const known = this.#pages[list];
         const furtherOn = page.hasMore && known?.paged;
-        this.#pages[list] = furtherOn ? known : { hasMore: page.hasMore, cursor: page.cursor, paged: false };
         this.put(page.dialogs, { asked });
+        this.#pages[list] = furtherOn ? known : { hasMore: page.hasMore, cursor: page.cursor, paged: false };
         this.remove(left.map((row) => row.id));
     }
 
     /** The next page of a list. */
     continue(list, page, asked) {
-        this.#pages[list] = { hasMore: page.hasMore, cursor: page.cursor, paged: true };
         this.put(page.dialogs, { asked });
+        this.#pages[list] = { hasMore: page.hasMore, cursor: page.cursor, paged: true };
     }
 
     #tell(changes) {
