@@ -69,6 +69,18 @@ def test_taking_a_client_shows_at_all_desks(desk, lou, sit_down, ann):
     assert kinds("ann") == ["handedOver", "agentJoined"]
 
 
+def test_what_was_found_shows_how_it_goes_on(desk, lou, sit_down, ann):
+    ann.ask_for_a_person()
+    desk.page.get_by_role("searchbox").fill("ann")
+    chip = desk.page.locator("#console-results .console-chip")
+    expect(chip).to_have_text("Waiting")
+    other = sit_down(lou).live()
+    other.open("ann")
+    other.take()
+    expect(chip).to_have_text("Open")
+    expect(chip).to_have_attribute("data-state", "open")
+
+
 def test_a_transfer_to_a_colleague(desk, lou, sit_down, ann):
     other = sit_down(lou).live()
     desk.serve(ann)

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { say } from "./config.js";
-import { make } from "./dom.js";
+import { make, setAttributes, setText } from "./dom.js";
 import { complain } from "./notices.js";
 import { avatar, makeRow, shownId, updateRow } from "./rows.js";
 
@@ -40,12 +40,12 @@ export class Search {
         this.#later();
     }
 
-    /** Marks the open dialog among what was found. */
+    /** Shows what was found as it is now, and marks the open dialog. */
     refresh() {
         for (const node of this.#results.querySelectorAll("li[data-row]")) {
             const row = this.#store.row(Number(node.dataset.row));
             if (row) {
-                updateRow(node, row, this.#openId());
+                this.#update(node, row);
             }
         }
     }
@@ -113,10 +113,8 @@ export class Search {
             for (const row of rows) {
                 const node = makeRow(row);
                 node.dataset.row = row.id;
-                updateRow(node, row, this.#openId());
-                node.append(
-                    make("span", { class: "console-chip", "data-state": row.state }, say(`state_${row.state}`)),
-                );
+                node.append(make("span", { class: "console-chip" }));
+                this.#update(node, row);
                 list.append(node);
             }
             parts.push(make("h2", { class: "console-found" }, say("foundDialogs")), list);
@@ -132,6 +130,13 @@ export class Search {
         this.#results.replaceChildren(...parts);
         this.#results.querySelector(".console-row")?.setAttribute("tabindex", "0");
         this.#status.textContent = say("foundCount", { count: rows.length + clients.length });
+    }
+
+    #update(node, row) {
+        updateRow(node, row, this.#openId());
+        const chip = node.lastElementChild;
+        setAttributes(chip, { "data-state": row.state });
+        setText(chip, say(`state_${row.state}`));
     }
 
     #client(client) {
