@@ -9,7 +9,7 @@ from django_chatapi.models import AgentGroup, Client
 from tests.agents.conftest import dialog_of
 from tests.servers import wait_until
 
-from .browser import expect
+from .browser import expect, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,10 +23,10 @@ def silence(desk):
 def test_the_presence_switch(desk, kim, lou, sit_down, ann):
     presence = desk.page.get_by_role("switch", name="I take clients")
     expect(presence).to_have_attribute("aria-checked", "true")
-    expect(presence).to_contain_text("Online")
+    expect(presence).to_have_accessible_name("I take clients: Online")
     presence.click()
     expect(presence).to_have_attribute("aria-checked", "false")
-    expect(presence).to_contain_text("Away")
+    expect(presence).to_have_accessible_name("I take clients: Away")
     assert presence_of(kim) == PresenceState.AWAY
 
     # A colleague who wants to give a client away is told.
@@ -47,6 +47,39 @@ def test_the_state_of_the_switch_is_kept(desk, kim):
     desk.page.reload()
     desk.live()
     expect(desk.page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
+
+
+@pytest.mark.parametrize("back", ["look", "connection", "clock"])
+def test_a_presence_that_has_run_out_shows_and_one_click_renews_it(kim, sit_down, back):
+    sockets = []
+
+    def before(desk):
+        desk.page.clock.install()
+        desk.page.route_web_socket("**/live", lambda socket: (sockets.append(socket), socket.connect_to_server()))
+
+    desk = sit_down(kim, before=before).live()
+    presence = desk.page.get_by_role("switch")
+    expect(presence).to_contain_text("Online")
+
+    def run_out(route):
+        if route.request.method == "GET":
+            route.fulfill(json={"state": "offline"})
+        else:
+            route.continue_()
+
+    desk.page.route("**/presence", run_out)
+    if back == "look":
+        desk.look_back()
+    elif back == "clock":
+        desk.page.clock.run_for(20_000)
+    else:
+        sockets[0].close()
+        until(desk.page, lambda: desk.page.clock.run_for(500) or len(sockets) == 2, "another socket")
+    expect(presence).to_contain_text("Offline")
+    expect(presence).to_have_attribute("aria-checked", "false")
+    presence.press("Space")
+    expect(presence).to_contain_text("Online")
+    assert presence_of(kim) == PresenceState.ONLINE
 
 
 def test_unread_messages_are_counted_until_they_are_looked_at(desk, visit):

@@ -23,7 +23,7 @@ import { LISTS, Store } from "./store.js";
 import { Transcript } from "./transcript.js";
 
 const PAGE = 50;
-const LOOK_AGAIN = 20_000; // milliseconds; receipts of what was sent
+const LOOK_AGAIN = 20_000; // milliseconds; receipts of what was sent, and the presence
 const NARROW = matchMedia("(max-width: 759.98px)");
 
 const byId = (id) => document.getElementById(id);
@@ -83,7 +83,7 @@ function refreshLists() {
 async function refresh() {
     const first = !store.page("waiting");
     try {
-        await Promise.all([refreshLists(), refreshDialog(), first ? presence.load() : null]);
+        await Promise.all([refreshLists(), refreshDialog()]);
     } catch (error) {
         if (error.final) {
             refuse(error);
@@ -119,9 +119,12 @@ function heard({ type, agent, dialogs = [], ids = [] }) {
 }
 
 function showState(state) {
-    if (refused && ["live", "polling"].includes(state)) {
-        refused = false;
-        calm();
+    if (["live", "polling"].includes(state)) {
+        if (refused) {
+            refused = false;
+            calm();
+        }
+        presence.refresh();
     }
     setAttributes(byId("console-status"), { "data-state": state });
     setText(byId("console-status-text"), say(`connection_${state}`));
@@ -293,12 +296,13 @@ addEventListener("hashchange", follow);
 document.addEventListener("visibilitychange", () => {
     look();
     if (document.visibilityState === "visible") {
-        presence.load().catch(() => {}); // It may have been changed elsewhere, or have run out.
+        presence.refresh();
     }
 });
 setInterval(() => {
     if (document.visibilityState === "visible") {
         refreshDialog().catch(() => {});
+        presence.refresh();
     }
 }, LOOK_AGAIN);
 

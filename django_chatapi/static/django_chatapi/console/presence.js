@@ -14,10 +14,16 @@ export class Presence {
         this.#switch.addEventListener("click", () => this.#set(this.#state === "online" ? "away" : "online"));
     }
 
-    async load() {
-        const { state } = await api.presence();
-        if (!this.#changing) {
-            this.#show(state);
+    /** It may have been changed elsewhere, or have run out. */
+    async refresh() {
+        const before = this.#state;
+        try {
+            const { state } = await api.presence();
+            if (!this.#changing && this.#state === before) {
+                this.#show(state);
+            }
+        } catch {
+            // Asked again with the next look.
         }
     }
 
