@@ -177,6 +177,33 @@ def test_drafts_stay_with_their_dialogs(desk, visit):
     expect(desk.field).to_have_value("for Ann")
 
 
+def test_leaving_asks_while_something_would_be_lost(desk, ann):
+    desk.serve(ann)
+
+    def leave():
+        desk.page.evaluate("setTimeout(() => location.reload())")
+
+    def stays():
+        until(desk.page, lambda: desk.asked, "the question")
+        desk.asked.clear()
+
+    desk.page.evaluate("window.sameLoad = true")
+    desk.field.fill("a draft")
+    leave()
+    stays()
+    held = hold(desk.page, "**/messages", times=1)
+    desk.field.press("Enter")
+    until(desk.page, lambda: held, "the reply")
+    leave()
+    stays()
+    held.pop().continue_()
+    expect(desk.page.locator("#console-sending")).to_be_hidden()
+    assert desk.page.evaluate("window.sameLoad")
+    leave()
+    desk.page.wait_for_function("!window.sameLoad")
+    assert replies(ann) == ["a draft"]
+
+
 def test_without_a_socket_the_page_polls(kim, sit_down, ann):
     def block(desk):
         desk.page.route_web_socket("**/live", lambda socket: socket.close())

@@ -74,6 +74,12 @@ export class Composer {
         this.#draw(row);
     }
 
+    /** Whether something would be lost with the page: a reply on its way, or a draft. */
+    get isBusy() {
+        const written = [...this.#drafts.values()].some((text) => text.trim());
+        return written || [...this.#outbox.values()].some((waiting) => waiting.length);
+    }
+
     /** To the field, in this mode; to the button in its place where there is one. */
     focus(mode) {
         this.#choose(mode, true);

@@ -293,6 +293,7 @@ store.listen((changes) => {
     }
 });
 addEventListener("hashchange", follow);
+addEventListener("beforeunload", (event) => composer.isBusy && event.preventDefault());
 document.addEventListener("visibilitychange", () => {
     look();
     if (document.visibilityState === "visible") {
