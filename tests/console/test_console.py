@@ -159,6 +159,31 @@ def test_a_closed_client_can_be_taken_again(desk, ann):
     assert Dialog.objects.filter(client__client_id="ann").count() == 2
 
 
+#: What the page keeps of 300 dialogs that were closed one after the other, and of 300 that are open.
+KEPT = """
+async () => {
+    const { Store } = await import("/static/django_chatapi/console/store.js");
+    const store = new Store("kim");
+    const row = (id, state) => ({ id, state, agent: "kim", closedAt: String(1000 + id) });
+    const page = (...dialogs) => ({ dialogs, hasMore: dialogs.length > 0, cursor: "next" });
+    for (const list of ["mine", "closed"]) {
+        store.begin(list, page(), store.moment());
+    }
+    for (let id = 1; id <= 300; id++) {
+        store.put([row(id, "closed"), row(1000 + id, "open")]);
+    }
+    const kept = store.rows("closed");
+    const { hasMore } = store.page("closed");
+    store.begin("closed", page(row(300, "closed"), row(299, "closed")), store.moment());
+    return [kept.length, kept[0].id, hasMore, store.rows("closed").length, store.rows("mine").length];
+}
+"""
+
+
+def test_what_is_closed_does_not_pile_up(desk):
+    assert desk.page.evaluate(KEPT) == [100, 300, True, 2, 300]
+
+
 @pytest.mark.parametrize("phrase", ["bye", " BYE "])
 def test_a_client_closes_with_a_phrase(desk, ann, phrase):
     desk.serve(ann)

@@ -16,6 +16,8 @@ export const LISTS = {
     closed: { state: "closed", order: latestFirst("closedAt") },
 };
 
+const MOST_CLOSED = 100; // rows; what is closed while the page is open piles up
+
 export class Store {
     #me;
     #rows = new Map();
@@ -76,6 +78,7 @@ export class Store {
             }
             changes.push([before, row]);
         }
+        this.#bound();
         this.#tell(changes);
     }
 
@@ -98,14 +101,16 @@ export class Store {
     begin(list, page, asked) {
         const present = new Set(page.dialogs.map((row) => row.id));
         const last = page.dialogs.at(-1);
+        const known = this.#pages[list];
+        const furtherOn = page.hasMore && known?.paged;
+        // What closed rows stand further down comes again with the next page.
+        const all = list === "closed" ? !furtherOn : !page.hasMore;
         const left = this.rows(list).filter(
             (row) =>
                 !present.has(row.id) &&
                 (this.#changedAt.get(row.id) ?? 0) <= asked &&
-                (!page.hasMore || LISTS[list].order(row, last) < 0),
+                (all || LISTS[list].order(row, last) < 0),
         );
-        const known = this.#pages[list];
-        const furtherOn = page.hasMore && known?.paged;
         this.put(page.dialogs, { asked });
         this.#pages[list] = furtherOn ? known : { hasMore: page.hasMore, cursor: page.cursor, paged: false };
         this.remove(left.map((row) => row.id));
@@ -115,6 +120,20 @@ export class Store {
     continue(list, page, asked) {
         this.put(page.dialogs, { asked });
         this.#pages[list] = { hasMore: page.hasMore, cursor: page.cursor, paged: true };
+    }
+
+    /** Lets the oldest of the closed rows go, unless somebody paged to them. */
+    #bound() {
+        const page = this.#pages.closed;
+        const over = page && !page.paged ? this.rows("closed").slice(MOST_CLOSED) : [];
+        for (const { id } of over) {
+            this.#rows.delete(id);
+            this.#listed.delete(id);
+            this.#changedAt.delete(id);
+        }
+        if (over.length) {
+            this.#pages.closed = { hasMore: true, cursor: null, paged: false };
+        }
     }
 
     #tell(changes) {
