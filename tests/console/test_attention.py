@@ -61,11 +61,15 @@ def test_a_presence_that_has_run_out_shows_and_one_click_renews_it(kim, sit_down
     presence = desk.page.get_by_role("switch")
     expect(presence).to_contain_text("Online")
 
+    renewed = []
+
     def run_out(route):
-        if route.request.method == "GET":
-            route.fulfill(json={"state": "offline"})
-        else:
+        if route.request.method == "POST":
+            renewed.append(route)
+        if renewed:
             route.continue_()
+        else:
+            route.fulfill(json={"state": "offline"})
 
     desk.page.route("**/presence", run_out)
     if back == "look":
@@ -98,6 +102,15 @@ def test_unread_messages_are_counted_until_they_are_looked_at(desk, visit):
     expect(desk.badge("ann")).to_have_count(0)
     expect(desk.page).to_have_title("Agents' console | Django site admin")
     wait_until(lambda: dialog_of("ann").unread == 0, what="the report that it was read")
+
+
+def test_a_report_that_was_lost_is_made_again(desk, ann):
+    desk.serve(ann)
+    lost = []
+    desk.page.route("**/read", lambda route: (lost.append(route), route.abort()), times=1)
+    ann.send("one")
+    until(desk.page, lambda: lost, "the report that it was read")
+    until(desk.page, lambda: desk.look_back() or dialog_of("ann").unread == 0, "another report")
 
 
 def test_an_agent_who_looks_elsewhere_is_called(desk, ann):

@@ -242,7 +242,9 @@ function look() {
         const asked = store.moment();
         api.read(row.id, last?.event.questionId).then(
             (now) => store.put([now], { asked }),
-            () => {}, // The next message tries again.
+            () => {
+                readPosted = ""; // The next look tries again: the clock's, for one.
+            },
         );
     }
 }
