@@ -66,4 +66,5 @@ def test_nothing_has_to_be_scrolled_sideways(kim, sit_down, visit, shop, width):
     desk.details.locator("summary").click()
     desk.page.locator("#console-transfer").click()
     expect(desk.page.get_by_role("radio").first).to_be_visible()
+    expect(desk.page.locator("dialog[open]")).to_be_in_viewport(ratio=1)
     fits()

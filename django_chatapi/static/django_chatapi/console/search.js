@@ -113,7 +113,7 @@ export class Search {
             for (const row of rows) {
                 const node = makeRow(row);
                 node.dataset.row = row.id;
-                node.append(make("span", { class: "console-chip" }));
+                node.firstElementChild.append(make("span", { class: "console-chip" }));
                 this.#update(node, row);
                 list.append(node);
             }
@@ -134,7 +134,7 @@ export class Search {
 
     #update(node, row) {
         updateRow(node, row, this.#openId());
-        const chip = node.lastElementChild;
+        const chip = node.firstElementChild.lastElementChild;
         setAttributes(chip, { "data-state": row.state });
         setText(chip, say(`state_${row.state}`));
     }
