@@ -108,6 +108,7 @@ def test_a_transfer_to_a_group_takes_the_dialog_from_who_is_not_in_it(desk, shop
         expect(page.page.locator("#console-nothing")).to_be_visible()
         for name in ("waiting", "mine", "others"):
             page.counts(name, 0)
+    expect(desk.complaint).to_be_empty()
     expect(pat.row("ann")).to_contain_text("Returns")
     pat.open("ann")
     pat.take()

@@ -12,6 +12,7 @@ export class Acts {
     #refresh;
     #last = Promise.resolve();
     #current = null; // the client that something is being done with
+    #given = null; // the id of the dialog that was given away last
 
     /** ``onTaken`` gets the row of a dialog that is now this agent's; ``refresh`` looks again after a failure. */
     constructor({ store, onTaken, refresh }) {
@@ -23,6 +24,11 @@ export class Acts {
     /** Whether a change of this client may be of this page's own doing. */
     concerns({ channelId, clientId }) {
         return this.#current?.clientId === clientId && this.#current.channelId === channelId;
+    }
+
+    /** Whether it was this page that gave the dialog away. */
+    gave(id) {
+        return id === this.#given;
     }
 
     take(row) {
@@ -46,7 +52,10 @@ export class Acts {
         if (mayHandle(row) && !isAsking()) {
             const target = await chooseTarget(row);
             if (target) {
-                await this.#do(row, () => api.transfer(row.id, target));
+                await this.#do(row, () => {
+                    this.#given = row.id;
+                    return api.transfer(row.id, target);
+                });
             }
         }
     }
@@ -65,12 +74,14 @@ export class Acts {
 
     async #step(client, call, then) {
         this.#current = client;
+        this.#given = null;
         try {
             const row = await call();
             calm();
             this.#store.put([row]);
             then(row);
         } catch (error) {
+            this.#given = null;
             complain(error);
         } finally {
             this.#current = null;

@@ -111,8 +111,7 @@ function heard({ type, agent, dialogs = [], ids = [] }) {
         }
     } else if (type === "gone") {
         if (ids.includes(dialog.id)) {
-            complain(new Error(say("gone")));
-            leave();
+            lose(new Error(say("gone")));
         }
         store.remove(ids);
     }
@@ -132,14 +131,21 @@ function showState(state) {
 
 // The open dialog
 
+/** The agent no longer sees the open dialog: no surprise to who gave it away. */
+function lose(error) {
+    if (!acts.gave(dialog.id)) {
+        complain(error);
+    }
+    leave();
+}
+
 /** Asks for the open dialog again; one that this agent no longer sees is left. */
 async function refreshDialog() {
     try {
         await dialog.refresh();
     } catch (error) {
         if (error.status === 404) {
-            complain(error);
-            leave();
+            lose(error);
         } else if (error.final || !dialog.detail) {
             throw error;
         }
