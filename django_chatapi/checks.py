@@ -24,6 +24,8 @@ from .models import Dialog
 SWEEP = "django_chatapi.tasks.sweep"
 #: Twice the longest time that a task of this app stands in a queue, in seconds.
 MIN_VISIBILITY_TIMEOUT = 120
+#: The channel layer that ends with its process.
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 
 #: What Django REST framework reads: of the unit, it looks at the first letter only.
 _RATE = re.compile(r"\d+/[smhd][a-z]*", re.ASCII)
@@ -160,6 +162,22 @@ def check_celery(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     return problems
 
 
+def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W008 no channel layer that reaches other processes. For deployments only: one process needs none."""
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get("default", {})
+    if layer.get("BACKEND", IN_MEMORY) != IN_MEMORY:
+        return []
+    return [
+        Warning(
+            "No channel layer reaches other processes: events and the agents' console learn of what these stored "
+            "up to EVENTS_SWEEP seconds late.",
+            hint='pip install \'django-chatapi[redis]\', and set CHANNEL_LAYERS = {"default": {"BACKEND": '
+            '"channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": ["redis://localhost:6379/0"]}}}.',
+            id="django_chatapi.W008",
+        )
+    ]
+
+
 def _is_redis(url: Any) -> bool:
     return str(url or "").startswith(("redis", "valkey"))
 
@@ -222,3 +240,4 @@ def install() -> None:
     register(check_connections, "django_chatapi")
     register(check_celery, "django_chatapi")
     register(check_agents, "django_chatapi")
+    register(check_layer, "django_chatapi", deploy=True)

@@ -5,10 +5,11 @@ import math
 import pytest
 from celery import current_app
 from django.conf import settings as django_settings
+from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from django_chatapi.checks import check_celery, check_connections, check_settings
+from django_chatapi.checks import check_celery, check_connections, check_layer, check_settings
 from django_chatapi.conf import Defaults
 
 
@@ -216,6 +217,22 @@ def test_w006_a_redis_py_that_breaks_the_layer(settings, monkeypatch, version, f
     assert ids(check_celery(None)) == found
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     assert check_celery(None) == []
+
+
+IN_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+OTHER = {"BACKEND": "channels_redis.core.RedisChannelLayer"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"), [({}, ["W008"]), ({"default": IN_MEMORY}, ["W008"]), ({"default": OTHER}, [])]
+)
+def test_w008_a_layer_that_ends_with_its_process_is_told_of_at_deployment(settings, layers, found):
+    settings.CHANNEL_LAYERS = layers
+    mine = [
+        check for check in registry.get_checks(include_deployment_checks=True) if "django_chatapi" in check.tags
+    ]
+    assert [id for check in mine for id in ids(check(None)) if id == "W008"] == found
+    assert check_layer not in registry.get_checks()
 
 
 @pytest.mark.django_db  # newer releases of Django look into the database
