@@ -107,12 +107,13 @@ def options_help() -> SafeString:
     lines = []
     for name in registered():
         try:
-            fields = bot_class(name)[0].Options().fields
+            cls, given = bot_class(name)
         except UnknownBot:
             continue
-        if fields:
-            taken = ", ".join(f"{key}*" if field.required else key for key, field in fields.items())
-            lines.append((name, taken))
+        fields = cls.Options().fields.items()
+        taken = [f"{key}*" if field.required else key for key, field in fields if key not in given]
+        if taken:
+            lines.append((name, ", ".join(taken)))
     return format_html(
         "{}<ul>{}</ul>",
         _("A JSON object. What the bots take (* is required); a bot that is not named here takes no options:"),

@@ -54,6 +54,13 @@ def test_the_add_form_shows_no_secret(admin_client):
     assert "identity_secret" not in page
 
 
+def test_the_form_says_what_each_bot_takes_beside_what_the_settings_give(admin_client, settings):
+    settings.CHATAPI = {**settings.CHATAPI, "BOTS": {"support": "tests.bots.echo_twice"}}
+    shown = words(html(admin_client, url("channel", "add")))
+    assert "function: function*" in shown
+    assert "support: function*" not in shown
+
+
 def test_saving_again_says_connected_and_keeps_token_and_secrets(admin_client, channel):
     before = Channel.objects.values().get()
     response = admin_client.post(
