@@ -288,6 +288,9 @@ HEALTH_LIMIT = 10_000
 #: Time over which a webhook's failure rate is taken.
 HEALTH_SPAN = dt.timedelta(hours=1)
 
+#: How long after its time a delivery is overdue: a worker or the next sweep would have sent it.
+OVERDUE_AFTER = dt.timedelta(minutes=1)
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookHealth:
@@ -304,12 +307,21 @@ class WebhookHealth:
     recent_failures: int
     pending: int
     oldest_pending_at: dt.datetime | None
+    #: When the oldest one was to be sent. Later ones may wait for it.
+    oldest_due_at: dt.datetime | None
     failed: int
 
     @property
     def failure_rate(self) -> float | None:
         """The failed part of the recent attempts, 0 to 1; None when there were none."""
         return self.recent_failures / self.recent_attempts if self.recent_attempts else None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether something should have been sent long ago, and nothing but the workers keeps it."""
+        if self.oldest_due_at is None or self.disabled_at or self.open_since:
+            return False
+        return timezone.now() - self.oldest_due_at > OVERDUE_AFTER
 
 
 def webhook_health(channel: Channel) -> WebhookHealth:
@@ -322,6 +334,8 @@ def webhook_health(channel: Channel) -> WebhookHealth:
     latest = attempts.order_by("-started_at").values("pk", "status_code", "error")[:HEALTH_LIMIT]
     recent = latest.aggregate(all=Count("pk"), accepted=Count("pk", filter=accepted))
     pending = Delivery.objects.filter(channel=channel, state=DeliveryState.PENDING)
+    # By the key, which an index has beside the state; times have none.
+    oldest = pending.order_by("pk").values_list("created_at", "next_attempt_at").first() or (None, None)
     return WebhookHealth(
         disabled_at=channel.webhook_disabled_at,
         last_success_at=endpoint.last_success_at,
@@ -332,8 +346,8 @@ def webhook_health(channel: Channel) -> WebhookHealth:
         recent_attempts=recent["all"],
         recent_failures=recent["all"] - recent["accepted"],
         pending=_bounded(pending),
-        # By the key, which an index has beside the state; times have none.
-        oldest_pending_at=pending.order_by("pk").values_list("created_at", flat=True).first(),
+        oldest_pending_at=oldest[0],
+        oldest_due_at=oldest[1],
         failed=_bounded(failed_deliveries(channel)),
     )
 

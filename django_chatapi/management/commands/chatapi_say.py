@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         channel = Channel.objects.with_token(options["channel"])
         if channel is None:
-            raise CommandError("--channel: there is no channel with this token; see chatapi_channel list.")
+            raise CommandError("--channel: there is no channel with this token; see chatapi_channel list --json.")
         check_text("--client", options["client"])
         check_text("text", options["text"])
         client = selectors.find_client(channel, options["client"])

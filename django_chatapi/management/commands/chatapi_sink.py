@@ -166,7 +166,7 @@ def _check(options: dict[str, Any]) -> None:
     if options["channel"]:
         channel = Channel.objects.with_token(options["channel"])
         if channel is None:
-            raise CommandError("--channel: there is no channel with this token; see chatapi_channel list.")
+            raise CommandError("--channel: there is no channel with this token; see chatapi_channel list --json.")
         options["channel_pk"] = channel.pk
 
 

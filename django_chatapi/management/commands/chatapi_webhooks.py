@@ -19,7 +19,10 @@ from ...models import Channel, Delivery
 from ...selectors import HEALTH_LIMIT, WebhookHealth
 from ...tokens import mask
 
-ROW = "{token:<7} {state:<12} {success:<18} {failures:>6} {rate:>16} {pending:>7} {oldest:<18} {failed:>7}  {name}"
+ROW = (
+    "{token:<7}  {state:<12}  {success:<16}  {failures:>17}  {rate:>18}  "
+    "{pending:>7}  {oldest:<16}  {failed:>7}  {name}"
+)
 
 
 class Command(BaseCommand):
@@ -59,13 +62,24 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps([_as_dict(*pair) for pair in healths], cls=DjangoJSONEncoder))
             return
+        if healths:
+            self._show(healths)
+        else:
+            self.stdout.write(_("No channel has a webhook."))
+        if channel is None and (clients := selectors.clients_with_due_requests(limit=HEALTH_LIMIT + 1)):
+            self.stdout.write(
+                _("Clients whose async requests wait for a Celery worker: %(count)s")
+                % {"count": _at_most(len(clients))}
+            )
+
+    def _show(self, healths: list[tuple[Channel, WebhookHealth]]) -> None:
         self.stdout.write(
             ROW.format(
                 token=_("token"),
                 state=_("state"),
                 success=_("last success"),
-                failures=_("in row"),
-                rate=_("failed last hour"),
+                failures=_("failures in a row"),
+                rate=_("failed/tried (1 h)"),
                 pending=_("pending"),
                 oldest=_("oldest"),
                 failed=_("failed"),
@@ -86,6 +100,8 @@ class Command(BaseCommand):
                     name=" ".join(each.name.split()),
                 )
             )
+        if any(health.overdue for _channel, health in healths):
+            self.stdout.write(_("overdue: is a Celery worker with beat running?"))
 
     def _resend(
         self,
@@ -142,7 +158,7 @@ class Command(BaseCommand):
 def _with_webhook(token: str) -> Channel:
     channel = Channel.objects.with_token(token)
     if channel is None:
-        raise CommandError(_("--channel: there is no channel with this token; see chatapi_channel list."))
+        raise CommandError(_("--channel: there is no channel with this token; see chatapi_channel list --json."))
     if not channel.webhook_url:
         raise CommandError(
             _("--channel: “%(name)s” has no webhook URL; give it one in the admin.") % {"name": channel}
@@ -189,6 +205,8 @@ def _state(health: WebhookHealth) -> str:
         return _("disabled")
     if health.open_since:
         return _("circuit open")
+    if health.overdue:
+        return _("overdue")
     if health.failures_in_a_row:
         return _("failing")
     return _("works") if health.last_success_at else _("unused")
@@ -201,6 +219,7 @@ def _as_dict(channel: Channel, health: WebhookHealth) -> dict[str, Any]:
         "webhook_url": channel.webhook_url,
         **dataclasses.asdict(health),
         "failure_rate": health.failure_rate,
+        "overdue": health.overdue,
     }
 
 

@@ -120,6 +120,14 @@ class TestHealth:
         assert "Pending more than 3 ·" in block
         assert "0 of 3 attempts" in block
 
+    def test_of_one_that_no_worker_sends_to(self, admin_client, hooked):
+        channel = hooked()
+        say(channel, "hi")
+        deliver(channel)
+        say(channel, "still there?")
+        Delivery.objects.update(next_attempt_at=timezone.now() - dt.timedelta(seconds=61))
+        assert "Now Overdue: is a Celery worker with beat running?" in health(admin_client, channel)
+
     def test_of_one_whose_circuit_is_open(self, admin_client, hooked):
         channel = hooked()
         now = timezone.now()

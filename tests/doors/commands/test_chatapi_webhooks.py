@@ -12,7 +12,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from django_chatapi.models import Channel, Client, Delivery, WebhookEndpoint
+from django_chatapi.actions import requests
+from django_chatapi.constants import Route
+from django_chatapi.models import Channel, Client, Delivery, Message, WebhookEndpoint
 from django_chatapi.tokens import mask
 from tests.doors.admin.webhooks import deliver, fail, say
 from tests.servers import ROOT, environment
@@ -78,7 +80,7 @@ class TestStatus:
 
         assert (
             " ".join(header.split())
-            == "token state last success in row failed last hour pending oldest failed name"
+            == "token state last success failures in a row failed/tried (1 h) pending oldest failed name"
         )
         now = f"{timezone.now():%Y-%m-%d %H:}"
         found = [" ".join(row.split()) for row in rows]
@@ -109,9 +111,36 @@ class TestStatus:
         assert abs(parse_datetime(told["last_failure_at"]) - timezone.now()) < dt.timedelta(minutes=1)
         assert told["last_success_at"] is None
 
+    def test_one_that_nobody_sends_to_is_overdue(self, hooked):
+        channel = hooked()
+        say(channel, "hi")
+        deliver(channel)
+        say(channel, "still there?")
+        assert " works " in run("status")
+        Delivery.objects.update(next_attempt_at=timezone.now() - dt.timedelta(seconds=61))
+        _header, row, hint = run("status").splitlines()
+        assert " overdue " in row
+        assert hint == "overdue: is a Celery worker with beat running?"
+        assert [told["overdue"] for told in json.loads(run("status", "--json"))] == [True]
+
+    def test_a_later_attempt_and_an_open_circuit_are_not_overdue(self, hooked):
+        waits, opened = hooked(), hooked()
+        made = timezone.now() - dt.timedelta(hours=1)
+        Delivery.objects.create(channel=waits, created_at=made)
+        Delivery.objects.create(channel=opened, created_at=made, next_attempt_at=made)
+        WebhookEndpoint.objects.create(channel=opened, consecutive_failures=12, opened_at=timezone.now())
+        assert [told["overdue"] for told in json.loads(run("status", "--json"))] == [False, False]
+        assert "overdue" not in run("status")
+
+    def test_async_requests_that_no_worker_answers_are_counted(self, channel):
+        for client_id in ("ann", "ben"):
+            requests.accept(channel=channel, client_id=client_id, query="hi", route=Route.ASYNC)
+        Message.objects.update(lease_expires_at=timezone.now())
+        assert run("status").splitlines()[-1] == "Clients whose async requests wait for a Celery worker: 2"
+
     def test_a_site_without_webhooks_has_none(self, channel):
         assert json.loads(run("status", "--json")) == []
-        assert len(run("status").splitlines()) == 1
+        assert run("status") == "No channel has a webhook.\n"
 
 
 class TestResend:
