@@ -1,5 +1,6 @@
 """Deliveries: what was sent to webhooks, what came back, and what to send again."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from ..actions import courier, resends
 from ..actions.deliveries import messages_of
 from ..constants import DeliveryState
 from ..identifiers import first_uuid
-from ..models import Channel, Client, Delivery, DeliveryAttempt, Message
+from ..models import Channel, Client, Delivery, DeliveryAttempt, Message, WebhookEndpoint
 from ..tokens import mask
 from .bounds import RecordAdmin
 from .clients import may_view, named
@@ -81,7 +82,7 @@ class DeliveryAdmin(RecordAdmin):
         "items",
         "times",
     ]
-    list_select_related = ["channel", "client"]
+    list_select_related = ["channel__endpoint", "client"]
     list_filter = ["state", ("created_at", CreatedFilter), "channel"]
     search_fields = ["webhook_id"]
     search_help_text = gettext_lazy("A whole client id, or a whole webhook id (msg_…).")
@@ -128,7 +129,7 @@ class DeliveryAdmin(RecordAdmin):
         return request.user.has_perm("django_chatapi.change_delivery")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        return super().get_queryset(request).select_related("channel", "client")
+        return super().get_queryset(request).select_related("channel__endpoint", "client")
 
     @admin.display(description=gettext_lazy("token"))
     def masked_token(self, delivery: Delivery) -> str:
@@ -179,16 +180,24 @@ class DeliveryAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("next attempt"))
     def next_attempt(self, delivery: Delivery) -> str:
+        endpoint: WebhookEndpoint | None = getattr(delivery.channel, "endpoint", None)
+        if delivery.next_attempt_at and endpoint and endpoint.opened_at:
+            # Its own time has no say while the circuit is open.
+            return _("waits for the next probe, %(time)s") % {"time": to_the_second(endpoint.next_probe_at)}
         return to_the_second(delivery.next_attempt_at)
 
     @admin.display(description=gettext_lazy("closed"))
     def closed(self, delivery: Delivery) -> str:
         return to_the_second(delivery.closed_at)
 
-    @admin.display(description=gettext_lazy("created, next / closed"))
+    @admin.display(description=gettext_lazy("created"))
     def times(self, delivery: Delivery) -> SafeString:
         # In one column as well.
-        then = to_the_second(delivery.next_attempt_at or delivery.closed_at)
+        then = (
+            _("closed: %(time)s") % {"time": self.closed(delivery)}
+            if delivery.closed_at
+            else _("next attempt: %(time)s") % {"time": self.next_attempt(delivery)}
+        )
         return format_html('{}<div class="chatapi-quiet">{}</div>', self.created(delivery), then)
 
     def get_search_results(
@@ -213,7 +222,8 @@ class DeliveryAdmin(RecordAdmin):
         if chosen.exists() and not able.exists():
             self.message_user(request, no_webhook(), messages.ERROR)
             return
-        self._report(request, resends.resend_all(failed=able))
+        channels = list(able.order_by().values_list("channel", flat=True).distinct())
+        report_resent(self, request, resends.resend_all(failed=able), channels)
 
     def get_urls(self) -> list[URLPattern]:
         views = {"resend": require_POST(self.resend_view), "payload": self.payload_view}
@@ -228,7 +238,7 @@ class DeliveryAdmin(RecordAdmin):
             count = resends.resend_all(failed=Delivery.objects.filter(pk=delivery.pk))
             if count:
                 self.log_change(request, delivery, _("Resent."))
-            self._report(request, count)
+            report_resent(self, request, count, [delivery.channel_id])
         else:
             self.message_user(request, no_webhook(), messages.ERROR)
         return HttpResponseRedirect(self._url("change", delivery))
@@ -277,14 +287,15 @@ class DeliveryAdmin(RecordAdmin):
             current_app=self.admin_site.name,
         )
 
-    def _report(self, request: HttpRequest, count: int) -> None:
-        report_resent(self, request, count)
 
-
-def report_resent(model_admin: Any, request: HttpRequest, count: int) -> None:
+def report_resent(model_admin: Any, request: HttpRequest, count: int, channels: Collection[int]) -> None:
+    """Say how many deliveries of these channels, by their keys, are sent again, and whether they have to wait."""
     if count:
         words = ngettext("%(count)d delivery is sent again.", "%(count)d deliveries are sent again.", count)
-        model_admin.message_user(request, words % {"count": count}, messages.SUCCESS)
+        words %= {"count": count}
+        if WebhookEndpoint.objects.filter(channel__in=channels, opened_at__isnull=False).exists():
+            words = f"{words} {_('The circuit is open: what is due waits for the next probe.')}"
+        model_admin.message_user(request, words, messages.SUCCESS)
     else:
         model_admin.message_user(
             request, _("Nothing to resend: none of these deliveries is failed."), messages.WARNING

@@ -110,7 +110,7 @@ class WebhookPages(admin.ModelAdmin):  # type: ignore[type-arg]
             count = resends.resend_all(failed=failed)
             if count:
                 self.log_change(request, channel, _("Resent failed deliveries: %(count)d.") % {"count": count})
-            report_resent(self, request, count)
+            report_resent(self, request, count, [channel.pk])
             return self._back(channel)
         context = {
             **self.admin_site.each_context(request),

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_chatapi.actions import courier
 from django_chatapi.identifiers import first_uuid
-from django_chatapi.models import Channel, Client, Delivery, DeliveryAttempt
+from django_chatapi.models import Channel, Client, Delivery, DeliveryAttempt, WebhookEndpoint
 from django_chatapi.webhooks import verify
 
 from .pages import html, queries, url, words
@@ -49,10 +49,23 @@ class TestList:
         failed, accepted = Delivery.objects.order_by("-pk")
         moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
         assert re.search(
-            rf"{failed} ben Test failed status 500 1 1 {moment} {moment} "
-            rf"{accepted} anna Test accepted 1 2 {moment} {moment} ",
+            rf"{failed} ben Test failed status 500 1 1 {moment} closed: {moment} "
+            rf"{accepted} anna Test accepted 1 2 {moment} closed: {moment} ",
             page,
         )
+
+    def test_what_is_pending_says_what_it_waits_for(self, admin_client, hooked):
+        channel = hooked()
+        say(channel, "hi")
+        delivery = Delivery.objects.get()
+        pages = [url("delivery"), url("delivery", "change", delivery.pk)]
+        moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+        for page in pages:
+            assert re.search(rf"[Nn]ext attempt: {moment}", words(html(admin_client, page))), page
+        probe = dt.datetime(2100, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
+        WebhookEndpoint.objects.create(channel=channel, opened_at=timezone.now(), next_probe_at=probe)
+        for page in pages:
+            assert "waits for the next probe, 2100-01-02 03:04:05" in words(html(admin_client, page)), page
 
     def test_a_failed_one_stands_out(self, admin_client, hooked, receiver):
         receiver.reply = lambda arrival: 500
@@ -307,6 +320,18 @@ class TestResending:
         assert "2 deliveries are sent again." in page
         states = dict(Delivery.objects.values_list("client__client_id", "state"))
         assert states == {"anna": "accepted", "ben": "pending", "cara": "pending", "dora": "failed"}
+
+    def test_while_the_circuit_is_open_one_is_told_so(self, admin_client, hooked, receiver):
+        channel = hooked()
+        receiver.reply = lambda arrival: 500
+        failed = [fail(channel, "hi", str(number)) for number in range(3)]
+        WebhookEndpoint.objects.update(opened_at=timezone.now())
+        waits = "The circuit is open: what is due waits for the next probe."
+        page = admin_client.post(url("delivery", "resend", failed[0].pk), follow=True)
+        assert f"1 delivery is sent again. {waits}" in words(page.content.decode())
+        assert f"1 delivery is sent again. {waits}" in self.select(admin_client, [failed[1]])
+        page = admin_client.post(url("channel", "resend", channel.pk), {"since": ""}, follow=True)
+        assert f"1 delivery is sent again. {waits}" in words(page.content.decode())
 
     def test_all_that_a_filter_found(self, admin_client, hooked, receiver):
         channel = hooked()
