@@ -21,7 +21,7 @@ from ..tokens import mask
 from .bounds import BoundedDeletion
 from .forms import ChannelForm, RotateTokenForm, RotateWebhookSecretForm, RotationForm
 from .pages import pages_of_one
-from .texts import to_the_minute
+from .texts import shown_time, to_the_second
 from .webhooks import WebhookPages
 
 _BOT = (gettext_lazy("Bot"), {"fields": ["bot", "bot_options", "disable_text_with_buttons"]})
@@ -30,7 +30,7 @@ _BOT = (gettext_lazy("Bot"), {"fields": ["bot", "bot_options", "disable_text_wit
 @admin.register(Channel)
 class ChannelAdmin(WebhookPages, BoundedDeletion):
     form = ChannelForm
-    list_display = ["name", "token_to_copy", "bot", "active", "created_at"]
+    list_display = ["name", "token_to_copy", "bot", "active", shown_time(Channel, "created_at")]
     list_filter = ["active"]
     search_fields = ["name"]
     readonly_fields = ["signing_secret"]
@@ -209,19 +209,19 @@ def api_address(request: HttpRequest, channel: Channel) -> str | None:
 
 
 def previous_token(channel: Channel) -> str | None:
-    """A line on the token that a rotation left working; None when there is none. Times end with a full stop."""
+    """A line on the token that a rotation left working; None when there is none."""
     expires = channel.previous_token_expires_at
     if not channel.previous_token or expires is None or expires <= timezone.now():
         return None
-    return _("The old token %(token)s works until %(until)s") % {
+    return _("The old token %(token)s works until %(until)s.") % {
         "token": mask(channel.previous_token),
-        "until": to_the_minute(expires),
+        "until": to_the_second(expires),
     }
 
 
 def previous_webhook_secret(channel: Channel) -> str | None:
-    """A line on the secret that a rotation left signing; None when there is none. Times end with a full stop."""
+    """A line on the secret that a rotation left signing; None when there is none."""
     expires = channel.previous_webhook_secret_expires_at
     if len(channel.webhook_secrets()) == 1 or expires is None:
         return None
-    return _("The old secret signs as well until %(until)s") % {"until": to_the_minute(expires)}
+    return _("The old secret signs as well until %(until)s.") % {"until": to_the_second(expires)}

@@ -25,11 +25,13 @@ from ..models import (
     Message,
 )
 from .bounds import BoundedDeletion, RecordAdmin
-from .texts import clip, pretty_bytes, visible
+from .texts import clip, pretty_bytes, shown_time, visible
 from .transcript import TEXT_LIMIT, transcript_page
 
 #: Connections, and dialogs with agents, that a client's page shows, latest first.
 CONNECTIONS = DIALOGS = 20
+
+CREATED, LAST_ACTIVITY = shown_time(Client, "created_at"), shown_time(Client, "last_activity_at")
 
 
 def named(clients: QuerySet[Client], name: str) -> QuerySet[Client]:
@@ -42,13 +44,13 @@ def named(clients: QuerySet[Client], name: str) -> QuerySet[Client]:
 
 @admin.register(Client)
 class ClientAdmin(BoundedDeletion, RecordAdmin):
-    list_display = ["shown_id", "channel", "last_activity_at", "session"]
+    list_display = ["shown_id", "channel", LAST_ACTIVITY, "session"]
     list_select_related = ["channel"]
     list_filter = ["channel"]
     search_fields = ["client_id"]
     search_help_text = _("A whole client id, or the beginning of one.")
-    fields = ["shown_id", "channel", "created_at", "last_activity_at", "session"]
-    readonly_fields = ["shown_id", "session", "with_whom"]
+    fields = ["shown_id", "channel", CREATED, LAST_ACTIVITY, "session"]
+    readonly_fields = ["shown_id", CREATED, LAST_ACTIVITY, "session", "with_whom"]
     deleted_along = {
         Message: "client",
         Delivery: "client",

@@ -28,7 +28,7 @@ from .bounds import RecordAdmin
 from .clients import may_view, named
 from .messages import CLIENTS_OF_ONE_NAME
 from .pages import pages_of_one
-from .texts import clip, pretty_bytes, to_the_second, visible
+from .texts import clip, pretty_bytes, shown_time, to_the_second, visible
 
 #: Attempts that a delivery's page shows, the latest ones.
 ATTEMPTS = 100
@@ -39,6 +39,8 @@ PAYLOAD_LIMIT = 100_000
 
 #: What a delivery's time and the time in its webhook id may differ by, in seconds.
 _SLACK = 60.0
+
+LEASE_EXPIRES = shown_time(Delivery, "lease_expires_at")
 
 
 class CreatedFilter(admin.DateFieldListFilter):
@@ -77,8 +79,7 @@ class DeliveryAdmin(RecordAdmin):
     list_display = [
         "__str__",
         "client_and_channel",
-        "state_and_failure",
-        "attempts",
+        "state_and_attempts",
         "items",
         "times",
     ]
@@ -87,7 +88,15 @@ class DeliveryAdmin(RecordAdmin):
     search_fields = ["webhook_id"]
     search_help_text = gettext_lazy("A whole client id, or a whole webhook id (msg_…).")
     actions = ["resend_selected"]
-    readonly_fields = ["shown_client", "shown_state", "masked_token", "created", "next_attempt", "closed"]
+    readonly_fields = [
+        "shown_client",
+        "shown_state",
+        "masked_token",
+        "created",
+        "next_attempt",
+        "closed",
+        LEASE_EXPIRES,
+    ]
     fieldsets = [
         (
             None,
@@ -115,7 +124,7 @@ class DeliveryAdmin(RecordAdmin):
                     "last_sequence",
                     "sealed",
                     "lease_holder",
-                    "lease_expires_at",
+                    LEASE_EXPIRES,
                 ],
             },
         ),
@@ -163,16 +172,14 @@ class DeliveryAdmin(RecordAdmin):
             return format_html('<strong class="chatapi-failed">{}</strong>', words)
         return words
 
-    @admin.display(description=gettext_lazy("state"))
-    def state_and_failure(self, delivery: Delivery) -> str | SafeString:
+    @admin.display(description=gettext_lazy("state, attempts"))
+    def state_and_attempts(self, delivery: Delivery) -> SafeString:
+        words = ngettext("%(count)d attempt", "%(count)d attempts", delivery.attempts)
+        words %= {"count": delivery.attempts}
         # What is pending may have failed before; what was accepted has no failure.
-        if not delivery.failure:
-            return self.shown_state(delivery)
-        return format_html(
-            '{} <span class="chatapi-quiet">{}</span>',
-            self.shown_state(delivery),
-            clip(delivery.failure, FAILURE_LIMIT),
-        )
+        if delivery.failure:
+            words = f"{words}: {clip(delivery.failure, FAILURE_LIMIT)}"
+        return format_html('{}<div class="chatapi-quiet">{}</div>', self.shown_state(delivery), words)
 
     @admin.display(description=gettext_lazy("created"))
     def created(self, delivery: Delivery) -> str:
@@ -180,10 +187,9 @@ class DeliveryAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("next attempt"))
     def next_attempt(self, delivery: Delivery) -> str:
-        endpoint: WebhookEndpoint | None = getattr(delivery.channel, "endpoint", None)
-        if delivery.next_attempt_at and endpoint and endpoint.opened_at:
-            # Its own time has no say while the circuit is open.
-            return _("waits for the next probe, %(time)s") % {"time": to_the_second(endpoint.next_probe_at)}
+        probe = _next_probe(delivery)
+        if probe is not None:
+            return _("waits for the next probe, %(time)s") % {"time": probe}
         return to_the_second(delivery.next_attempt_at)
 
     @admin.display(description=gettext_lazy("closed"))
@@ -193,12 +199,17 @@ class DeliveryAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("created"))
     def times(self, delivery: Delivery) -> SafeString:
         # In one column as well.
-        then = (
-            _("closed: %(time)s") % {"time": self.closed(delivery)}
-            if delivery.closed_at
-            else _("next attempt: %(time)s") % {"time": self.next_attempt(delivery)}
+        label, moment = _("next attempt:"), to_the_second(delivery.next_attempt_at)
+        if delivery.closed_at:
+            label, moment = _("closed:"), to_the_second(delivery.closed_at)
+        elif (probe := _next_probe(delivery)) is not None:
+            label, moment = _("waits for the next probe:"), probe
+        return format_html(
+            '<span class="nowrap">{}</span><div class="chatapi-quiet">{} <span class="nowrap">{}</span></div>',
+            self.created(delivery),
+            label,
+            moment,
         )
-        return format_html('{}<div class="chatapi-quiet">{}</div>', self.created(delivery), then)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
@@ -286,6 +297,14 @@ class DeliveryAdmin(RecordAdmin):
             args=[quote(delivery.pk)],
             current_app=self.admin_site.name,
         )
+
+
+def _next_probe(delivery: Delivery) -> str | None:
+    """When something is tried again, while the circuit is open: a delivery's own time has no say then."""
+    endpoint: WebhookEndpoint | None = getattr(delivery.channel, "endpoint", None)
+    if delivery.next_attempt_at is None or endpoint is None or endpoint.opened_at is None:
+        return None
+    return to_the_second(endpoint.next_probe_at)
 
 
 def report_resent(model_admin: Any, request: HttpRequest, count: int, channels: Collection[int]) -> None:

@@ -15,7 +15,7 @@ from ..constants import WRONG_ANSWER_STATES, MessageType
 from ..models import Channel, Client, Message, MessageStatus
 from .bounds import RecordAdmin
 from .clients import may_view, named
-from .texts import pretty, visible
+from .texts import pretty, shown_time, visible
 from .transcript import entry, summary
 
 #: Characters of a message that the list shows.
@@ -25,15 +25,27 @@ STATUS_CHANGES = 100
 #: Clients of that name whose messages a search lists: on every channel there may be one.
 CLIENTS_OF_ONE_NAME = 100
 
+CREATED, STATUS_CHANGED = shown_time(Message, "created_at"), shown_time(Message, "status_changed_at")
+LEASE_EXPIRES = shown_time(Message, "lease_expires_at")
+
 
 @admin.register(Message)
 class MessageAdmin(RecordAdmin):
-    list_display = ["created_at", "type", "short_text", "shown_client", "channel", "state"]
+    list_display = [CREATED, "type", "short_text", "client_and_channel", "state"]
     list_select_related = ["client__channel"]
     list_filter = ["type", "status", "answer_state", "client__channel"]
     search_fields = ["question_id"]
     search_help_text = _("A whole client id, or a whole questionId.")
-    readonly_fields = ["shown_client", "channel", "shown_answer_state", "shown_data", "shown_raw_request"]
+    readonly_fields = [
+        "shown_client",
+        "channel",
+        CREATED,
+        STATUS_CHANGED,
+        LEASE_EXPIRES,
+        "shown_answer_state",
+        "shown_data",
+        "shown_raw_request",
+    ]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # A history with a hole is no history. Messages go with their client.
@@ -44,12 +56,12 @@ class MessageAdmin(RecordAdmin):
         return super().get_queryset(request).defer("raw_request")
 
     def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Any:
-        origin = ["shown_client", "channel", "created_at", "sequence", "route", "question_id", "connection_id"]
+        origin = ["shown_client", "channel", CREATED, "sequence", "route", "question_id", "connection_id"]
         content = ["query", "event_name", "shown_data"]
-        progress = ["status", "status_changed_at", "block_form"]
+        progress = ["status", STATUS_CHANGED, "block_form"]
         if obj is not None and obj.type == MessageType.REQUEST:
             content = [*content, "shown_raw_request"]
-            progress = ["shown_answer_state", "failure", "ask_count", "lease_holder", "lease_expires_at"]
+            progress = ["shown_answer_state", "failure", "ask_count", "lease_holder", LEASE_EXPIRES]
             origin = [*origin, "new_session", "idempotency_key", "body_digest"]
         return [
             (None, {"fields": ["type", *progress]}),
@@ -67,6 +79,13 @@ class MessageAdmin(RecordAdmin):
             '<a href="{}" class="chatapi-id"><bdi>{}</bdi></a>',
             self._client_url(message),
             visible(message.client.client_id),
+        )
+
+    @admin.display(description=_("client, channel"))
+    def client_and_channel(self, message: Message) -> SafeString:
+        # In one column, so that the text has room.
+        return format_html(
+            '{}<div class="chatapi-quiet">{}</div>', self.shown_client(message), message.client.channel.name
         )
 
     @admin.display(description=_("channel"))
@@ -112,7 +131,7 @@ class MessageAdmin(RecordAdmin):
     ) -> HttpResponse:
         message: Message = context["original"]
         context["entry"] = entry(message, limit=None)
-        context["dialogue_url"] = f"{self._client_url(message)}?before={message.sequence + 1}#chatapi-transcript"
+        context["transcript_url"] = f"{self._client_url(message)}?before={message.sequence + 1}#chatapi-transcript"
         if message.initial_status and may_view(request, MessageStatus):
             context["initial_status"] = message.initial_status
             latest = MessageStatus.objects.filter(message=message).order_by("-pk")[:STATUS_CHANGES]

@@ -4,8 +4,12 @@ import datetime as dt
 import json
 from typing import Any
 
+from django.contrib import admin
+from django.db.models import Model
 from django.utils import timezone
-from django.utils.formats import date_format, localize
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -46,13 +50,18 @@ def sendable(text: str) -> str:
 
 def to_the_second(moment: dt.datetime | None) -> str:
     """A time that is short and still tells one attempt from the next."""
-    return "–" if moment is None else date_format(_local(moment), "Y-m-d H:i:s")
+    if moment is None:
+        return "–"
+    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    return date_format(local, "Y-m-d H:i:s")
 
 
-def to_the_minute(moment: dt.datetime) -> str:
-    """A time as people write it."""
-    return str(localize(_local(moment)))
+def shown_time(model: type[Model], name: str) -> Any:
+    """A time of a row to the second, for a list or a page; Django's own has no seconds."""
 
+    @admin.display(description=model._meta.get_field(name).verbose_name, ordering=name)  # type: ignore[union-attr]
+    def shown(row: Any) -> SafeString:
+        return format_html('<span class="nowrap">{}</span>', to_the_second(getattr(row, name)))
 
-def _local(moment: dt.datetime) -> dt.datetime:
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    shown.__name__ = name  # the class of its column
+    return shown

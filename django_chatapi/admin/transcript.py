@@ -1,4 +1,4 @@
-"""The dialogue of one client, page by page."""
+"""What one client and its partners said, page by page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def transcript_page(client: Client, query: Mapping[str, str]) -> TranscriptPage:
     """The page that the query of a URL asks for.
 
     ``before`` and ``after`` are sequence numbers, so that turning a page is one look-up in an index however
-    long the dialogue is. Without them, or with nonsense, it is the latest page.
+    long the transcript is. Without them, or with nonsense, it is the latest page.
     """
     before, after = _number(query.get("before")), _number(query.get("after"))
     if after is not None:

@@ -313,7 +313,7 @@ def test_an_id_that_cannot_be_seen_is_spelled_out(admin_client, taken, client_id
 class TestClientPage:
     def row(self, http, client):
         page = words(html(http, url("client", "change", client.pk)))
-        return re.search(r"With: (.*?) Dialogue", page)[1]
+        return re.search(r"With: (.*?) Transcript", page)[1]
 
     def test_it_says_with_whom_the_client_is(self, admin_client, taken, talk, sales, agent):
         client = talk(client_id="ann").client

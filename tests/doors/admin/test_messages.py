@@ -1,5 +1,6 @@
 """Messages in the admin."""
 
+import datetime as dt
 import re
 import uuid
 
@@ -7,7 +8,7 @@ import pytest
 
 from django_chatapi.actions import states, statuses
 from django_chatapi.constants import AnswerState, MessageType, Status
-from django_chatapi.models import Channel, Message
+from django_chatapi.models import Channel, Client, Message
 
 from .pages import html, queries, url, words
 
@@ -186,7 +187,7 @@ class TestPage:
         for number in range(40):
             talk(f"later {number}")
         page = html(admin_client, url("message", "change", request.pk))
-        link = re.search(r'<a href="([^"]*\?before=\d+)#chatapi-transcript">Show it in the dialogue', page)
+        link = re.search(r'<a href="([^"]*\?before=\d+)#chatapi-transcript">Show it in the transcript', page)
         assert link
         dialogue = words(html(admin_client, link[1]))
         assert "find me" in dialogue
@@ -262,3 +263,16 @@ def test_the_pages_need_no_inline_script_or_style(admin_client, talk, channel):
         assert all("src=" in attributes for attributes in scripts), path
         assert "<style" not in page, path
         assert not re.search(r'<[^>]*\s(style|on[a-z]+)="', page), path
+
+
+@pytest.mark.parametrize("model", ["message", "client", "channel"])
+def test_times_are_told_to_the_second(admin_client, talk, model):
+    moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
+    request = talk()
+    Message.objects.update(created_at=moment)
+    Client.objects.update(created_at=moment, last_activity_at=moment)
+    Channel.objects.update(created_at=moment)
+    assert "2026-01-02 03:04:05" in words(html(admin_client, url(model)))
+    if model != "channel":
+        pk = request.pk if model == "message" else request.client_id
+        assert "2026-01-02 03:04:05" in words(html(admin_client, url(model, "change", pk)))
