@@ -32,8 +32,8 @@ def test_the_printed_curl_lines_work_as_printed(running):
     lines = re.findall(r"^  (curl .+)$", running.output, re.MULTILINE)
     assert len(lines) == 5
 
-    done = [subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True) for line in lines[:4]]
-    hello, buttons, history, queued = (json.loads(one.stdout) for one in done)
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    hello, buttons, history, queued, called = map(json.loads, done.stdout.splitlines())
 
     assert hello["token"] == running.token
     assert hello["data"]["answer"] == "Hello"
@@ -44,11 +44,18 @@ def test_the_printed_curl_lines_work_as_printed(running):
     sink = Path(running.printed(r"^The webhook's receiver writes what arrives into (.+): tail -f it\.$"))
     wait_until(lambda: "botResponse" in sink.read_text(), PATIENCE, "the answer at the webhook")
     assert "NOT VERIFIED" not in sink.read_text()
+    assert "botResponse  test: Hi\n" in sink.read_text()
 
-    done = subprocess.run(["bash", "-c", lines[4]], capture_output=True, text=True, check=True)
-    assert [reply["type"] for reply in json.loads(done.stdout)["data"]["replies"]] == ["text", "switch"]
-    again = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout)["data"]["handedOver"] is True
+    assert [reply["type"] for reply in called["data"]["replies"]] == ["text", "switch"]
+
+    def say(query):
+        return httpx.post(
+            f"{running.site}/chatapi/{running.token}", json={"clientId": "guest", "query": query}
+        ).json()
+
+    assert say("Anybody?")["data"]["handedOver"] is True
+    say("/bot")
+    assert say("Hello")["data"]["answer"] == "Hello"
 
 
 def test_the_agent_logs_in_and_has_the_client_in_the_console(running, data_dir):

@@ -185,6 +185,8 @@ def _describe(call: Mapping[str, Any]) -> str:
         if isinstance(item, dict):
             data = item.get("data")
             answer = data.get("answer") if isinstance(data, dict) else data
+            if isinstance(data, dict) and data.get("handedOver") is True:
+                answer = "(handed over)"
             lines.append(f"    {item.get('type', 'no type')}  {item.get('clientId')}: {answer}")
         else:
             lines.append(f"    {str(item)[:200]}")

@@ -62,9 +62,9 @@ Say something, ask for buttons, read what was said, have an answer sent to a web
   curl '{address}/client/test/history' -w '\\n'
   curl '{address}/async' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "Hi"}}' -w '\\n'
 
-Have a person called, who is you, in the console:
+Have a person called, who is you, in the console; /bot returns to the bot:
 
-  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "test", "query": "/agent"}}' -w '\\n'
+  curl '{address}' -H 'Content-Type: application/json' -d '{{"clientId": "guest", "query": "/agent"}}' -w '\\n'
 
 The webhook's receiver writes what arrives into {sink_log}: tail -f it.
 
@@ -72,7 +72,8 @@ To have manage.py work on this demo from another terminal:
 
   set -a; . {env}; set +a
 
-Files, logs among them (web.log, worker.log, sink.log), are in {folder}. Ctrl-C stops it all."""
+Files, logs among them (web.log, worker.log, sink.log), are in {folder}. Ctrl-C stops it all.
+In the background, this does: kill -INT {pid}"""
 
 
 class Command(BaseCommand):
@@ -187,6 +188,7 @@ class Command(BaseCommand):
                 env=shlex.quote(str(folder / "env")),
                 sink_log=folder / "sink.log",
                 folder=folder,
+                pid=os.getpid(),
             )
         )
         self.stdout.flush()

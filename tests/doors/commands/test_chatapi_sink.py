@@ -15,6 +15,7 @@ from django_chatapi.models import Channel
 from django_chatapi.tokens import make_webhook_secret
 from django_chatapi.webhooks import pool as pools
 from django_chatapi.webhooks import signing, transport
+from django_chatapi.wire.envelope import handed_over_data
 from tests.servers import printed, process, wait_until
 
 ITEM = {"clientId": "ann", "type": "botResponse", "data": {"answer": "How can I help? 😀\n\x1b[2J"}}
@@ -60,11 +61,13 @@ def test_what_arrives_is_printed_for_people(transactional_db):
     with sink("--secret", SECRET) as receiver:
         assert receiver.send(ITEM, {**ITEM, "type": "humanResponse"}) == 200
         assert receiver.send(secret="whsec_b3RoZXI=", webhook_id="msg_2") == 200
-        good, first, second, bad, again = receiver.printed.splitlines()[1:]
+        assert receiver.send({**ITEM, "data": handed_over_data()}) == 200
+        good, first, second, bad, again, _good, handed_over = receiver.printed.splitlines()[1:]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+  msg_1  verified  -> 200", good)
         # One line each, and nothing in it that a terminal would obey.
         assert first == again == "    botResponse  ann: How can I help? 😀  [2J"
         assert second.startswith("    humanResponse  ann: ")
+        assert handed_over == "    botResponse  ann: (handed over)"
         assert re.search(r"  msg_2  NOT VERIFIED: No signature matches.*  -> 200$", bad)
 
 
