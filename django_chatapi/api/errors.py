@@ -146,7 +146,8 @@ def _report(exception: Exception, request: HttpRequest) -> None:
 @login_not_required
 def not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
     """The last URL pattern: an unknown path below the API is an error of the API, not a page of the site."""
-    return error_response(NotFound())
+    slash = _("There is nothing at this path; the paths of the API do not end with a slash.")
+    return error_response(NotFound(slash if request.path.endswith("/") else None))
 
 
 def error_response(error: ChatAPIError) -> JsonResponse:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.utils import timezone
@@ -105,6 +105,15 @@ class ConnectionIdField(TextField):
         )
 
 
+class ChoiceField(serializers.ChoiceField):
+    """One of some values; whoever sends another is told them."""
+
+    default_error_messages = {"invalid_choice": _("“{input}” is not one of: {known}.")}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        super().fail(key, known=", ".join(self.choices), **kwargs)
+
+
 class RequestInput(serializers.Serializer[Any]):
     """The body of ``POST {token}``, or the query of ``GET {token}`` (contract, section 4)."""
 
@@ -205,7 +214,7 @@ class EventsInput(serializers.Serializer[Any]):
 class StatusInput(serializers.Serializer[Any]):
     """The body of ``POST …/status`` (contract, section 9)."""
 
-    status = serializers.ChoiceField(choices=Status.choices)
+    status = ChoiceField(choices=Status.choices)
     timestamp = TimeField(
         required=False, allow_null=True, help_text="When it happened; older than the last change: ignored."
     )
@@ -228,7 +237,7 @@ class StatusesInput(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Covers every message up to this questionId.",
     )
-    status = serializers.ChoiceField(choices=Status.choices, required=False, allow_null=True)
+    status = ChoiceField(choices=Status.choices, required=False, allow_null=True)
     timestamp = TimeField(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,15 @@ def test_a_synchronous_answer_is_sent(caller, question_id):
     assert get(caller, question_id).json() == {"questionId": question_id, "status": "SENT"}
 
 
+def test_a_status_that_there_is_not_is_answered_with_those_that_there_are(caller, question_id):
+    for response in (
+        put(caller, question_id, status="SEEN"),
+        put_many(caller, upTo=question_id, status="SEEN"),
+    ):
+        assert response.status_code == 400
+        assert response.json()["args"]["status"] == ["“SEEN” is not one of: NOT_SENT, SENT, DELIVERED, READ."]
+
+
 @pytest.mark.parametrize("status", Status.values)
 def test_a_status_is_set_and_read_back(caller, question_id, status):
     response = put(caller, question_id, status=status)

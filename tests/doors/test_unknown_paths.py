@@ -44,6 +44,12 @@ def test_it_is_an_error_of_the_api_and_no_page_of_the_site(channel, path, method
     assert response.json()["error"] == "not_found"
 
 
+def test_a_slash_at_the_end_is_named(channel):
+    for path in (f"{channel.token}/", f"{channel.token}/async/"):
+        assert "slash" in HTTPClient().post(f"/chatapi/{path}").json()["message"]
+    assert "slash" not in HTTPClient().post(f"/chatapi/{channel.token}/nowhere").json()["message"]
+
+
 def test_in_debug_mode_too(channel, settings):
     settings.DEBUG = True
 
