@@ -206,6 +206,7 @@ def _writing_texts() -> dict[str, str]:
         "notSent": _("Not sent: %(reason)s"),
         "gateWaiting": _("Nobody has taken %(client)s yet."),
         "gateOthers": _("%(agent)s has this dialog."),
+        "gateGone": _("%(agent)s has this dialog, and works here no more."),
         "gateClosed": _("This dialog is closed; %(client)s is with the bot."),
         "take": _("Take"),
         "takeAgain": _("Take the client again"),

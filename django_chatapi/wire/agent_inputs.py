@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from ..constants import MAX_NAME_LENGTH, MAX_QUERY_LENGTH, PresenceState
 from .documents import ReplyDocument
-from .inputs import ClientIdField, TextField
+from .inputs import ChoiceField, ClientIdField, TextField
 
 #: Most rows or messages on one page.
 MAX_PAGE = 100
@@ -25,7 +25,7 @@ class ChannelIdField(serializers.IntegerField):
 class DialogsInput(serializers.Serializer[Any]):
     """The query of ``GET dialogs``."""
 
-    state = serializers.ChoiceField(
+    state = ChoiceField(
         choices=["waiting", "mine", "open", "closed"],
         default="waiting",
         help_text="waiting: longest waiting first. mine and open (with any agent): latest message first. closed: "
@@ -115,7 +115,7 @@ class ReadInput(serializers.Serializer[Any]):
 class PresenceInput(serializers.Serializer[Any]):
     """The body of ``POST presence``."""
 
-    state = serializers.ChoiceField(choices=[PresenceState.ONLINE, PresenceState.AWAY])
+    state = ChoiceField(choices=[PresenceState.ONLINE, PresenceState.AWAY])
 
 
 class ClientsInput(serializers.Serializer[Any]):

@@ -269,6 +269,22 @@ def test_a_superuser_takes_over(desk, ann, sit_down, django_user_model):
     expect(desk.gate).to_contain_text("chief has this dialog.")
 
 
+def test_a_client_of_an_agent_who_left_is_taken_over(desk, lou, sit_down, ann, kim):
+    desk.serve(ann)
+    other = sit_down(lou).live()
+    other.look_at("others")
+    other.open("ann")
+    expect(other.gate.get_by_role("button")).to_be_hidden()
+
+    kim.is_active = False
+    kim.save()
+    other.page.reload()
+    expect(other.gate).to_contain_text("works here no more")
+    other.gate.get_by_role("button", name="Take over").click()
+
+    expect(other.field).to_be_visible()
+
+
 def test_who_is_no_agent_sees_no_console(kim, sit_down):
     kim.user_permissions.clear()
     desk = sit_down(kim)

@@ -43,7 +43,7 @@ export class Acts {
         return this.#do(client, () => api.takeClient(client.channelId, client.clientId), this.#onTaken);
     }
 
-    /** What a superuser may do with a colleague's dialog. */
+    /** A colleague's dialog, where ``mayTakeOver`` says so. */
     takeOver(row) {
         return this.#do(row, () => api.transfer(row.id, { agent: config.username }), this.#onTaken);
     }

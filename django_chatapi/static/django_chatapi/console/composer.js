@@ -5,6 +5,7 @@ import { api } from "./api.js";
 import { CannedAnswers } from "./canned.js";
 import { config, say } from "./config.js";
 import { setAttributes, setText } from "./dom.js";
+import { mayTakeOver } from "./head.js";
 import { calm, complain } from "./notices.js";
 
 const TYPING_EVERY = 3000; // milliseconds
@@ -135,12 +136,13 @@ export class Composer {
 
     #drawGate(row) {
         const name = row.agentName || row.agent;
-        const reasons = { waiting: "gateWaiting", open: "gateOthers", closed: "gateClosed" };
+        const open = row.agentGone ? "gateGone" : "gateOthers";
+        const reasons = { waiting: "gateWaiting", open, closed: "gateClosed" };
         setText(this.#gateText, say(reasons[row.state], { agent: name, client: row.clientId }));
         const label = row.state === "waiting" ? "take" : row.state === "closed" ? "takeAgain" : "takeOver";
         setText(this.#gateButton.querySelector("span"), say(label));
         this.#gateButton.querySelector("kbd").hidden = row.state !== "waiting";
-        this.#gateButton.hidden = row.state === "open" && !config.superuser;
+        this.#gateButton.hidden = row.state === "open" && !mayTakeOver(row);
     }
 
     #changed() {

@@ -35,7 +35,9 @@ export class OpenDialog {
 
     /** The dialog as its list shows it; newer than the details, which are on their way. */
     get row() {
-        return this.id === null ? undefined : (this.#store.row(this.id) ?? this.detail ?? undefined);
+        const row = this.id === null ? null : (this.#store.row(this.id) ?? this.detail);
+        // Lists do not tell whether an agent works here no more.
+        return row ? { ...row, agentGone: row.agent === this.detail?.agent && this.detail.agentGone } : undefined;
     }
 
     async open(id) {

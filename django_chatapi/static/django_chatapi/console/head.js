@@ -9,7 +9,12 @@ export function mayHandle(row) {
     if (row.state === "closed") {
         return false;
     }
-    return row.state === "waiting" || row.agent === config.username || config.superuser;
+    return row.state === "waiting" || row.agent === config.username || mayTakeOver(row);
+}
+
+/** Whether a colleague's dialog may be taken from them: by superusers, and by all when they work here no more. */
+export function mayTakeOver(row) {
+    return config.superuser || row.agentGone;
 }
 
 export class Head {
