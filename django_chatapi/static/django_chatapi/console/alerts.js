@@ -123,8 +123,8 @@ export class Alerts {
         if (came) {
             return "newMine";
         }
-        const said = before ? after.unread > before.unread : this.#isLater(after.lastMessageAt) && after.unread > 0;
-        return said ? "newMessage" : "";
+        const known = before ? before.unread : this.#isLater(after.lastMessageAt) ? 0 : Infinity;
+        return after.unread > known ? "newMessage" : "";
     }
 
     #isLater(wire) {
