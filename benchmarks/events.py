@@ -89,14 +89,16 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50, help="events a second")
     parser.add_argument("--seconds", type=float, default=10, help="of publishing")
     parser.add_argument("--reconnects", type=int, default=2_000, help="of callers cut off, within a second")
+    parser.add_argument("--by-position", action="store_true", help="callers send no cursor")
     parser.add_argument("--rounds", type=int, default=2, help="of these reconnects")
     options = parser.parse_args()
+    kind = "by-position" if options.by_position else "chatapi"
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with postgresql() as database, valkey() as layer:
         set_up(database, redis_url=layer)
         path, publish = make_site(max(options.waiters))
         print(f"{describe_machine()}, {describe_layer()}")
-        with served("asgi") as server, Pollers("chatapi", server.port, path) as pollers:
+        with served("asgi") as server, Pollers(kind, server.port, path) as pollers:
             warm_up(server, pollers, publish)
             own = measure("chatapi", server, pollers, publish, options)
             for _ in range(options.rounds):

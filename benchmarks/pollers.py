@@ -71,12 +71,21 @@ class ChatAPICaller(Caller):
         return b'"events":[]' not in body
 
     def request(self, head: bytes, body: bytes) -> bytes:
-        cursor = f"&cursor={json.loads(body)['cursor']}" if body else ""
-        query = f"clientId={client_id(self.number)}&timeout={self.hold}{cursor}"
+        query = f"clientId={client_id(self.number)}&timeout={self.hold}{self.place(body)}"
         return f"GET {self.crowd.path}?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
+    def place(self, body: bytes) -> str:
+        return f"&cursor={json.loads(body)['cursor']}" if body else f"&ts={time.time_ns() // 1_000_000}"
 
-class ReturningCaller(ChatAPICaller):
+
+class PositionCaller(ChatAPICaller):
+    """Leaves it to the server to remember where it was."""
+
+    def place(self, body: bytes) -> str:
+        return ""
+
+
+class ReturningCaller(PositionCaller):
     """Comes back after its connection was lost, and counts as served when it has its answer."""
 
     hold = 0
@@ -103,7 +112,7 @@ class Crowd:
     """All callers of this process."""
 
     def __init__(self, kind: str, port: int, path: str) -> None:
-        self.caller = {"chatapi": ChatAPICaller, "nchan": NchanCaller}[kind]
+        self.caller = {"chatapi": ChatAPICaller, "by-position": PositionCaller, "nchan": NchanCaller}[kind]
         self.port, self.path = port, path
         self.callers: list[Caller] = []
         self.woken: dict[int, int] = {}
