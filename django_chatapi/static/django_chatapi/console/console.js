@@ -141,11 +141,15 @@ function lose(error) {
 
 /** Asks for the open dialog again; one that this agent no longer sees is left. */
 async function refreshDialog() {
+    const { id } = dialog;
     try {
         await dialog.refresh();
     } catch (error) {
+        if (dialog.id !== id) {
+            return; // Who else asked has left it already.
+        }
         if (error.status === 404) {
-            lose(error);
+            lose(dialog.detail ? new Error(say("gone")) : error); // What was here went to others.
         } else if (error.final || !dialog.detail) {
             throw error;
         }
