@@ -82,10 +82,12 @@ function refreshLists() {
 
 async function refresh() {
     const first = !store.page("waiting");
+    const { attempts } = live;
     try {
         await Promise.all([refreshLists(), refreshDialog()]);
     } catch (error) {
-        if (error.final) {
+        // An answer from before somebody came back, and may have logged in again, says nothing of now.
+        if (error.final && attempts === live.attempts) {
             refuse(error);
         }
         throw error;

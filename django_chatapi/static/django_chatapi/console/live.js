@@ -16,6 +16,7 @@ export class Live {
     #socket = null;
     #state = "";
     #failures = 0;
+    attempts = 0; // of those begun because somebody came back
     #timers = {};
     #polling = false;
 
@@ -127,6 +128,7 @@ export class Live {
         if (this.#socket === null) {
             clearTimeout(this.#timers.retry);
             this.#failures = 0;
+            this.attempts += 1;
             if (this.#state === "refused") {
                 this.#become("connecting");
             }
