@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> None:
     """Look again and again until the condition holds; fail loudly when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -33,9 +34,17 @@ def wait_until(condition: Callable[[], object], seconds: float = 20, what: str =
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server that takes a while to bind it.
+
+    Drawn from below the ports that systems give to who asks for any (Linux: from 32768, RFC 6335: from 49152): one
+    of those may belong to another test's server, which answers in its place, before the slow one has started.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def test_database_url() -> str:

@@ -57,7 +57,7 @@ class Sink:
     def answers(self) -> list[str]:
         return [item["data"]["answer"] for item in self.items]
 
-    def wait_for(self, arrivals: int, seconds: float = 20) -> list[Arrival]:
+    def wait_for(self, arrivals: int, seconds: float = 60) -> list[Arrival]:
         """Wait until so many came."""
         what = f"the arrival of {arrivals} POSTs"
         wait_until(lambda: len(self.arrivals) >= arrivals, seconds, what)

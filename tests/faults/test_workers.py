@@ -11,7 +11,9 @@ import threading
 import time
 from pathlib import Path
 
+import amqp
 import httpx
+import kombu
 import pytest
 from django.utils import timezone
 
@@ -304,18 +306,21 @@ def rabbitmq(site, tmp_path):
             cwd=folder, env={**os.environ, **env}, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
-        wait_until(lambda: accepts(port), 60, "the broker's start")
-        site.more["CHATAPI_TEST_BROKER"] = f"amqp://guest:guest@127.0.0.1:{port}//"
+        address = f"amqp://guest:guest@127.0.0.1:{port}//"
+        wait_until(lambda: running.poll() is not None or speaks_amqp(address), 60, "the broker's start")
+        assert running.poll() is None, "the broker ended"
+        site.more["CHATAPI_TEST_BROKER"] = address
         yield
-    except BaseException:
-        print((folder / "output").read_text(errors="replace"))
-        raise
     finally:
         kill(running)
+        # Shown when the test fails.
+        print((folder / "output").read_text(errors="replace"))
 
 
-def accepts(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+def speaks_amqp(address):
+    """An open port alone may be anybody's."""
+    with contextlib.suppress(OSError, amqp.AMQPError), kombu.Connection(address, connect_timeout=5) as connection:
+        connection.connect()
         return True
     return False
 
