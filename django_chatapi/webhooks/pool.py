@@ -15,8 +15,9 @@ from .sockets import PlainSocket, TLSSocket, connect
 MAX_PER_ADDRESS = 16
 #: Idle connections that are kept in all: a process may often have no more than 1 024 open files.
 MAX_IDLE = 256
-#: Seconds without use after which a connection is not trusted any more: firewalls forget without a word.
-IDLE_TIME = 30.0
+#: Seconds without use after which a connection is not used again: servers keep one open for 2 s and more. One that
+#: ends just when it is used costs an attempt, since nobody knows whether that has arrived.
+IDLE_TIME = 1.5
 #: Age at which a connection is not used again, in seconds, so that a name that has moved is followed.
 MAX_AGE = 300.0
 

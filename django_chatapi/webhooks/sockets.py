@@ -21,17 +21,13 @@ class _Deadline:
     """Mixed into a socket class. ``deadline`` is a time of ``time.monotonic``."""
 
     deadline = math.inf
-    #: Whether anything has come since this was last set to False.
-    received = False
 
     def _hurry(self: Any) -> None:
         self.settimeout(_left(self.deadline))
 
     def recv_into(self: Any, *args: Any) -> int:
         self._hurry()
-        size: int = super().recv_into(*args)  # type: ignore[misc]
-        self.received = self.received or size > 0
-        return size
+        return super().recv_into(*args)  # type: ignore[misc, no-any-return]
 
     def send(self: Any, *args: Any) -> int:
         self._hurry()

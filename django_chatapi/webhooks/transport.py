@@ -66,7 +66,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float | 
     reply, error = None, ""
     try:
         target = parse(url)
-        reply = _exchange(target, body, {"Host": target.netloc, **_HEADERS, **headers}, deadline)
+        connection = pool.take(target) or Connection(target, deadline)
+        reply = _ask(connection, target, body, {"Host": target.netloc, **_HEADERS, **headers}, deadline)
         error = "timeout" if reply.late else ""
     except (OSError, http.client.HTTPException, AddressRefused, ResolutionFailed, ValidationError) as problem:
         error = "timeout" if time.monotonic() >= deadline else _words(problem)
@@ -79,25 +80,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float | 
     )
 
 
-def _exchange(target: Target, body: bytes, headers: Mapping[str, str], deadline: float) -> _Reply:
-    kept = pool.take(target)
-    if kept is not None:
-        sock = kept.sock
-        try:
-            return _ask(kept, target, body, headers, deadline)
-        except OSError as error:
-            # The receiver ended an idle connection just when it was used again. It has most likely seen nothing,
-            # and if it has seen all, the same webhook-id twice is what it has to expect anyway.
-            if sock.received or isinstance(error, TimeoutError):
-                raise
-    return _ask(Connection(target, deadline), target, body, headers, deadline)
-
-
 def _ask(
     connection: Connection, target: Target, body: bytes, headers: Mapping[str, str], deadline: float
 ) -> _Reply:
     connection.sock.deadline = deadline
-    connection.sock.received = False
     again = False
     try:
         # Who refuses early closes while we still send; what it said before can be read.
