@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from django.utils import timezone
-
 from ..constants import AnswerState, MessageType, Route
 from ..identifiers import make_question_id
 from ..models import Client, Message, rows
 from ..signals import requests_due
 from .announce import announce_on_commit, send_on_commit
+from .clocks import due_now
 from .turns import take_turn
 
 
@@ -29,7 +28,7 @@ def tell_bot(*, client: Client, event_name: str, data: dict[str, Any]) -> Messag
         data=data,
         raw_request={"clientId": client.client_id, "event": event_name, "data": data},
         answer_state=AnswerState.PENDING,
-        lease_expires_at=timezone.now(),
+        lease_expires_at=due_now(),
     )
     rows.insert(request)
     announce_on_commit(client, request)

@@ -1,9 +1,15 @@
 """Deliver what is due at one channel's webhook."""
 
+import logging
+import math
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from django.db import connections, router
 from django.utils import timezone
 
 from ..conf import chatapi_settings
@@ -15,8 +21,10 @@ from ..wire.envelope import text_data, webhook_body, webhook_item
 from . import deliveries
 from .deliveries import Sent
 
+logger = logging.getLogger("django_chatapi.actions")
+
 #: What was sent is recorded at the latest after this many seconds, so that others see it, and so that not much
-#: is sent twice when this process is killed.
+#: is sent twice when this process is killed. What was claimed with it goes back then, and waits for no slow POST.
 _RECORD_EVERY = 0.5
 
 
@@ -31,16 +39,14 @@ def deliver(*, channel_pk: int, seconds: float) -> float | None:
     """
     holder = uuid.uuid4()
     until = time.monotonic() + seconds
-    delays: list[float] = []
+    next_at = math.inf
     while True:
         if time.monotonic() >= until:
             return 0.0
         claimed = deliveries.claim(channel_pk=channel_pk, holder=holder)
         if not claimed:
-            return min(delays, default=None)
-        delay = _send_all(claimed)
-        if delay is not None:
-            delays.append(delay)
+            return None if next_at == math.inf else max(next_at - time.monotonic(), 0.0)
+        next_at = min(next_at, _Batch(claimed).send())
 
 
 def send_test(*, channel: Channel) -> Sent:
@@ -62,16 +68,78 @@ def payload(delivery: Delivery, messages: list[Message]) -> bytes:
     return webhook_body(items)
 
 
-def _send_all(claimed: list[Delivery]) -> float | None:
-    messages = deliveries.messages_of(claimed)
-    began = time.monotonic()
-    sent = []
-    for delivery in claimed:
-        sent.append(_attempt(delivery, messages[delivery.pk]))
-        # An endpoint that fails or is slow gets no further ones for now; they go back, for whoever comes next.
-        if not sent[-1].outcome.accepted or time.monotonic() - began > _RECORD_EVERY:
-            break
-    return deliveries.record(channel=claimed[0].channel, sent=sent, release=claimed[len(sent) :])
+class _Batch:
+    """What was claimed at once, on its way."""
+
+    def __init__(self, claimed: list[Delivery]) -> None:
+        self._channel = claimed[0].channel
+        self._messages = deliveries.messages_of(claimed)
+        self._rest = claimed
+        self._sent: list[Sent] = []
+        self._next_at = math.inf
+        #: Held by whoever takes from the rest, or records.
+        self._lock = threading.Lock()
+
+    def send(self) -> float:
+        """Send and record.
+
+        Returns:
+            When the next of the failed ones is due, as a time of ``time.monotonic``; infinity if none failed.
+        """
+        until = time.monotonic() + _RECORD_EVERY
+        delivery = self._take()
+        with self._given_back_in_time():
+            while delivery is not None:
+                sent = _attempt(delivery, self._messages[delivery.pk])
+                with self._lock:
+                    self._sent.append(sent)
+                # An endpoint that fails or is slow gets no further ones for now; they go back, for whoever comes
+                # next.
+                slow = time.monotonic() > until
+                delivery = self._take() if sent.outcome.accepted and not slow else None
+        with self._lock:
+            self._record()
+        return self._next_at
+
+    def _take(self) -> Delivery | None:
+        with self._lock:
+            return self._rest.pop(0) if self._rest else None
+
+    def _record(self) -> None:
+        if not self._sent and not self._rest:
+            return
+        delay = deliveries.record(channel=self._channel, sent=self._sent, release=self._rest)
+        if delay is not None:
+            self._next_at = min(self._next_at, time.monotonic() + delay)
+        self._sent, self._rest = [], []
+
+    @contextmanager
+    def _given_back_in_time(self) -> Iterator[None]:
+        """Until the end of the block, see to it that a POST that takes long holds up no others of the batch."""
+        # Inside somebody's transaction nobody else sees the claim, and a second connection would wait for ever.
+        if not self._rest or connections[router.db_for_write(Delivery)].in_atomic_block:
+            yield
+            return
+        timer = threading.Timer(_RECORD_EVERY, self._give_back)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _give_back(self) -> None:
+        try:
+            with self._lock:
+                if not self._rest:
+                    return
+                self._record()
+            deliveries.announce(self._channel.pk)
+        except Exception as error:
+            # Whatever it was: it is recorded as soon as the POST is over.
+            logger.warning("Deliveries could not be given back: %s", type(error).__name__)
+        finally:
+            connections.close_all()
 
 
 def _attempt(delivery: Delivery, messages: list[Message]) -> Sent:

@@ -23,6 +23,7 @@ from ..webhooks.transport import Outcome
 from ..wire.envelope import webhook_body, webhook_item
 from . import statuses
 from .announce import send_on_commit
+from .clocks import due_now
 
 #: Deliveries claimed at once, if the endpoint is well: one claim and one record for all of them.
 BATCH = 20
@@ -44,6 +45,9 @@ def mark_for_webhook(*, message: Message) -> None:
     """
     client = message.client
     channel = client.channel
+    if channel.webhook_disabled_at is not None:
+        # It was read before the bot began to think: somebody may have enabled it since.
+        channel.refresh_from_db(fields=["webhook_url", "webhook_disabled_at"])
     if not channel.webhook_url:
         return
     size = len(webhook_body([webhook_item(message, token=channel.token, client_id=client.client_id)]))
@@ -54,17 +58,12 @@ def mark_for_webhook(*, message: Message) -> None:
         "first_sequence": message.sequence,
         "last_sequence": message.sequence,
         "bytes": size,
+        "next_attempt_at": due_now(),
     }
     if not channel.webhook_enabled:
         # Not left out: once the webhook is enabled again, it is resent like all else that failed.
-        lost = Delivery.objects.create(
-            **fresh,
-            sealed=True,
-            state=DeliveryState.FAILED,
-            failure=_DISABLED,
-            next_attempt_at=None,
-            closed_at=timezone.now(),
-        )
+        fresh |= {"next_attempt_at": None, "closed_at": timezone.now(), "sealed": True}
+        lost = Delivery.objects.create(**fresh, state=DeliveryState.FAILED, failure=_DISABLED)
         send_on_commit(delivery_failed, sender=Delivery, delivery=lost)
         return
     # The last one alone: earlier ones were full, and may look otherwise after a change of the setting.
@@ -213,15 +212,16 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
         )
         accepted = [one for one in sent if one.outcome.accepted]
         if accepted:
-            now = timezone.now()
-            _held([one.delivery for one in accepted]).update(
-                state=DeliveryState.ACCEPTED,
-                attempts=F("attempts") + 1,
-                closed_at=now,
-                next_attempt_at=None,
-                failure="",
+            changes = {
+                "state": DeliveryState.ACCEPTED,
+                "closed_at": timezone.now(),
+                "next_attempt_at": None,
+                "failure": "",
                 **_FREE,
-            )
+            }
+            _held([one.delivery for one in accepted]).update(attempts=F("attempts") + 1, **changes)
+            for one in accepted:
+                _set(one.delivery, attempts=one.delivery.attempts + 1, **changes)
             statuses.mark_sent(messages=[message for one in accepted for message in one.messages])
         for one in sent:
             if one.outcome.accepted:
@@ -267,9 +267,13 @@ def _refused(one: Sent) -> float | None:
         delay = max(delay, _retry_after(outcome))
         changes["next_attempt_at"] = now + _seconds(delay)
     _held([delivery]).update(**changes)
-    for name, value in changes.items():
-        setattr(delivery, name, value)
+    _set(delivery, **changes)
     return delay
+
+
+def _set(delivery: Delivery, **columns: Any) -> None:
+    for name, value in columns.items():
+        setattr(delivery, name, value)
 
 
 def _retry_after(outcome: Outcome) -> float:
@@ -349,9 +353,7 @@ def resend(*, deliveries: QuerySet[Delivery]) -> int:
     with transaction.atomic(using=router.db_for_write(Delivery)):
         failed = deliveries.filter(state=DeliveryState.FAILED)
         channel_pks = list(failed.order_by().values_list("channel", flat=True).distinct())
-        count = failed.update(
-            state=DeliveryState.PENDING, attempts=0, next_attempt_at=timezone.now(), closed_at=None
-        )
+        count = failed.update(state=DeliveryState.PENDING, attempts=0, next_attempt_at=due_now(), closed_at=None)
         for channel_pk in channel_pks:
             announce(channel_pk)
     return count

@@ -21,6 +21,7 @@ from ..signals import requests_due
 from ..wire.envelope import button_texts
 from . import answers, dialogs
 from .announce import announce_on_commit, send_on_commit
+from .clocks import due_now
 from .turns import client_for, take_turn
 
 
@@ -156,7 +157,9 @@ def claim_left(*, pk: Any) -> Message | None:
         return None
     with_agents = request.client.dialog_id is not None
     if request.answer_state == AnswerState.PARTIAL:
-        died = _closed(AnswerState.INTERRUPTED, "The process that was asking the bot died half-way.")
+        died = _closed(
+            AnswerState.INTERRUPTED, "The process that was asking the bot died half-way, or the bot hung."
+        )
         changes = _closed(AnswerState.HANDED_OVER, "") if with_agents else died
     else:
         # What is not asked is claimed as well: what waited to be asked again has no holder.
@@ -177,7 +180,7 @@ def claim_left(*, pk: Any) -> Message | None:
             answers.leave_to_agents(request=request)
         return None
     if too_often:
-        failure = request.failure or "each time the asking process died."
+        failure = request.failure or "each time the asking process died, or the bot hung."
         with contextlib.suppress(answers.ClaimLost):
             answers.fail(request=request, failure=f"Asked {request.ask_count} times; {failure}")
         return None
@@ -214,7 +217,7 @@ def _claim(*, ask_count: int) -> dict[str, Any]:
 
 
 def _unclaimed() -> dict[str, Any]:
-    return {"answer_state": AnswerState.PENDING, "lease_expires_at": timezone.now()}
+    return {"answer_state": AnswerState.PENDING, "lease_expires_at": due_now()}
 
 
 def _for_agents() -> dict[str, Any]:

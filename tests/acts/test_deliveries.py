@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import types
 import uuid
 
 import pytest
@@ -17,6 +18,7 @@ from django_chatapi.models import Channel, Delivery, DeliveryAttempt, Message, M
 from django_chatapi.signals import deliveries_due, delivery_accepted, delivery_failed
 from django_chatapi.webhooks import verify
 from tests.acts.conftest import beside, together
+from tests.servers import wait_until
 from tests.sinks import sink
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_queued")]
@@ -69,6 +71,18 @@ def deliver(channel):
 
 def claim(channel):
     return deliveries.claim(channel_pk=channel.pk, holder=uuid.uuid4())
+
+
+def send_claimed(channel):
+    return courier._Batch(claim(channel)).send()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The courier's clock, which only the test moves."""
+    clock = types.SimpleNamespace(now=1_000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(courier, "time", clock)
+    return clock
 
 
 def make_due():
@@ -256,7 +270,7 @@ def test_deliveries_are_signed_and_during_a_rotation_with_both_secrets(hooked, r
 # When it fails
 
 
-def test_a_refused_delivery_is_resent_three_times_and_then_given_up(hooked, receiver):
+def test_a_refused_delivery_is_resent_three_times_and_then_given_up(hooked, receiver, clock):
     channel = hooked(WEBHOOK_RETRY_DELAY=3.0)
     receiver.reply = lambda arrival: 500
     message = say(channel, "hi")
@@ -317,7 +331,7 @@ def test_the_next_array_of_a_client_waits_until_the_one_before_is_given_up(hooke
     assert sorted(states()) == ["accepted", "accepted", "failed"]
 
 
-def test_a_longer_schedule_is_followed(hooked, receiver):
+def test_a_longer_schedule_is_followed(hooked, receiver, clock):
     channel = hooked(WEBHOOK_RETRY_SCHEDULE=[5, 50])
     receiver.reply = lambda arrival: 500
     say(channel, "hi")
@@ -331,7 +345,7 @@ def test_a_longer_schedule_is_followed(hooked, receiver):
     assert states() == ["failed"]
 
 
-def test_retry_after_is_honoured_within_its_bound(hooked, receiver):
+def test_retry_after_is_honoured_within_its_bound(hooked, receiver, clock):
     channel = hooked(WEBHOOK_RETRY_AFTER_MAX=60.0)
     waits = iter(["20", "100000", "1"])
     receiver.reply = lambda arrival: (429, {"Retry-After": next(waits)})
@@ -346,7 +360,7 @@ def test_retry_after_is_honoured_within_its_bound(hooked, receiver):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_endpoint_is_left_alone_as_a_whole(hooked, receiver, status):
+def test_a_busy_endpoint_is_left_alone_as_a_whole(hooked, receiver, clock, status):
     channel = hooked(WEBHOOK_RETRY_AFTER_MAX=60.0)
     receiver.reply = lambda arrival: (status, {"Retry-After": "100000"})
     for number in range(15):
@@ -537,16 +551,15 @@ def test_an_array_that_is_resent_takes_no_later_messages(hooked, receiver):
 def test_signals_tell_of_both_ends(hooked, receiver):
     heard = []
 
-    def accepted(sender, delivery, **kwargs):
-        heard.append(("accepted", str(delivery)))
+    columns = ("state", "attempts", "failure", "next_attempt_at", "closed_at", "lease_holder", "lease_expires_at")
 
-    def failed(sender, delivery, **kwargs):
-        heard.append(("failed", str(delivery)))
+    def told(sender, delivery, **kwargs):
+        heard.append((str(delivery), *(getattr(delivery, name) for name in columns)))
 
     channel = hooked(WEBHOOK_RETRY_SCHEDULE=[0.0])
     receiver.reply = lambda arrival: 500 if arrival.answers == ["bad"] else 200
-    delivery_accepted.connect(accepted)
-    delivery_failed.connect(failed)
+    delivery_accepted.connect(told)
+    delivery_failed.connect(told)
     try:
         say(channel, "bad")
         say(channel, "good", client_id="bob")
@@ -554,11 +567,13 @@ def test_signals_tell_of_both_ends(hooked, receiver):
             deliver(channel)
             make_due()
     finally:
-        delivery_accepted.disconnect(accepted)
-        delivery_failed.disconnect(failed)
+        delivery_accepted.disconnect(told)
+        delivery_failed.disconnect(told)
 
-    bad, good = (str(Delivery.objects.get(client__client_id=name)) for name in ("ann", "bob"))
-    assert sorted(heard) == [("accepted", good), ("failed", bad)]
+    good, bad = Delivery.objects.order_by("state")
+    # As it is stored now, not as it was claimed.
+    assert sorted(heard) == sorted((str(each), *(getattr(each, name) for name in columns)) for each in (good, bad))
+    assert (good.state, good.attempts, bad.state, bad.attempts) == ("accepted", 1, "failed", 2)
 
 
 # Who delivers
@@ -588,11 +603,7 @@ def test_an_endpoint_that_just_failed_gets_one_at_a_time(hooked, receiver):
         say(channel, "hi", client_id=f"client-{number}")
     receiver.reply = lambda arrival: 500
 
-    def deliver_one():
-        [claimed] = [courier._send_all(claim(channel))]
-        return claimed
-
-    deliver_one()
+    send_claimed(channel)
 
     assert len(receiver.arrivals) == 1  # the rest of the batch went back
     assert len(claim(channel)) == 1
@@ -661,12 +672,136 @@ def test_a_message_that_is_written_while_its_array_is_claimed_is_not_lost(hooked
     assert receiver.answers == texts
 
 
+def test_a_post_that_takes_long_holds_up_no_other_client(hooked, receiver):
+    channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
+    taken, nudged = threading.Event(), []
+    receiver.reply = lambda arrival: 200 if arrival.answers != ["slow"] or taken.wait(60) else 500
+    others = [f"client-{number}" for number in range(deliveries.BATCH - 2)]
+    for client_id in ("first", "slow", *others):
+        say(channel, client_id, client_id)
+
+    def due(sender, channel_pk, **kwargs):
+        nudged.append(channel_pk)
+
+    deliveries_due.connect(due)
+    slow = beside(lambda: deliver(channel))
+    try:
+        receiver.wait_for(2)
+        wait_until(lambda: nudged, 20, "a nudge for the others")
+        # What was sent before it is recorded, what was to follow it is free.
+        assert Delivery.objects.get(state="accepted").client.client_id == "first"
+        assert Delivery.objects.get(lease_holder__isnull=False).client.client_id == "slow"
+        say(channel, "again", "first")
+        deliver(channel)
+        assert receiver.answers == ["first", "slow", *others, "again"]
+        assert Delivery.objects.get(state="pending").client.client_id == "slow"
+    finally:
+        taken.set()
+        slow.join()
+        deliveries_due.disconnect(due)
+    assert set(states()) == {"accepted"}
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
+    assert DeliveryAttempt.objects.count() == len(receiver.arrivals) == deliveries.BATCH + 1
+
+
+def test_a_post_whose_others_cannot_be_given_back_has_them_recorded_behind_it(hooked, receiver, monkeypatch):
+    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.01)
+    channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
+    record, failed = deliveries.record, threading.Event()
+
+    def failing(**arguments):
+        if threading.current_thread() is not threading.main_thread():
+            failed.set()
+            raise RuntimeError("the connection is closed")
+        return record(**arguments)
+
+    monkeypatch.setattr(deliveries, "record", failing)
+    receiver.reply = lambda arrival: 200 if failed.wait(20) else 500
+    for number in range(3):
+        say(channel, "hi", f"client-{number}")
+    deliver(channel)
+    assert states() == ["accepted"] * 3
+    assert len(receiver.arrivals) == 3
+
+
+def test_inside_a_transaction_nothing_is_recorded_beside_it(hooked, receiver, monkeypatch):
+    monkeypatch.setattr(courier.threading, "Timer", None)
+    channel = hooked()
+    for number in range(3):
+        say(channel, "hi", f"client-{number}")
+    with transaction.atomic():
+        deliver(channel)
+    assert states() == ["accepted"] * 3
+
+
+@pytest.mark.parametrize("seconds", [-3, 3])
+def test_what_is_due_at_once_does_not_wait_for_the_clock_of_another_host(
+    hooked, receiver, accept, monkeypatch, seconds
+):
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[])
+    now = timezone.now
+
+    def there(job):
+        with monkeypatch.context() as host:
+            host.setattr(timezone, "now", lambda: now() + dt.timedelta(seconds=seconds))
+            return job()
+
+    there(lambda: say(channel, "hi"))
+    request = there(lambda: accept(channel, "hi", client_id="bob", route="async"))
+    receiver.reply = lambda arrival: 500
+    deliver(channel)
+    assert receiver.answers == ["hi"]
+    assert requests.claim_next(client_pk=request.client.pk) == request
+    there(lambda: resends.resend_all(failed=Delivery.objects.all()))
+    deliver(channel)
+    assert receiver.answers == ["hi", "hi"]
+
+
+def test_the_pause_until_the_next_attempt_is_counted_from_now(hooked, receiver, clock):
+    channel = hooked(WEBHOOK_RETRY_DELAY=3.0)
+
+    def reply(arrival):
+        if arrival.answers == ["bad"]:
+            return 500
+        clock.now += 2.0
+        return 200
+
+    receiver.reply = reply
+    say(channel, "bad")
+    say(channel, "slow", "bob")
+    assert 1.0 <= deliver(channel) <= 1.3
+
+
+def test_an_answer_after_the_webhook_was_enabled_again_is_sent(hooked, receiver, accept):
+    channel = hooked()
+    Channel.objects.update(webhook_disabled_at=timezone.now())
+    request = accept(channel, "hi", route="async")
+    claimed = requests.claim_next(client_pk=request.client.pk)
+    deliveries.enable_webhook(channel=Channel.objects.get())
+    asking.ask_left(request=claimed)
+    deliver(channel)
+    assert receiver.answers == ["hi"]
+    assert states() == ["accepted"]
+
+
+def test_a_connection_that_ends_without_an_answer_is_a_failed_attempt(hooked, receiver):
+    channel = hooked(WEBHOOK_RETRY_DELAY=3.0)
+    say(channel, "taken")
+    deliver(channel)
+    receiver.reply = lambda arrival: lambda handler: None
+    say(channel, "dropped")
+    deliver(channel)
+    assert receiver.answers == ["taken", "dropped"]
+    attempt = DeliveryAttempt.objects.order_by("-pk").first()
+    assert (attempt.number, attempt.status_code, attempt.error) == (1, None, "connection closed")
+
+
 def test_a_slow_endpoint_gets_its_batch_recorded_in_parts(hooked, receiver, monkeypatch):
     monkeypatch.setattr(courier, "_RECORD_EVERY", 0.0)
     channel = hooked()
     for number in range(3):
         say(channel, "hi", client_id=f"client-{number}")
-    courier._send_all(claim(channel))
+    send_claimed(channel)
     assert sorted(states()) == ["accepted", "pending", "pending"]
     deliver(channel)
     assert states() == ["accepted"] * 3
@@ -713,7 +848,7 @@ def test_the_queries_of_a_batch_do_not_grow_with_it(hooked, receiver, django_ass
     for number in range(deliveries.BATCH):
         say(channel, "hi", client_id=f"client-{number}")
     with django_assert_max_num_queries(30):
-        courier._send_all(claim(channel))
+        send_claimed(channel)
     assert states() == ["accepted"] * (deliveries.BATCH + 1)
 
 
