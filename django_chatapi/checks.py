@@ -209,6 +209,8 @@ def _out_of_range(name: str, value: Any) -> str | None:
         return 'Write "exclude" or "only".'
     if name == "ANSWER_LEASE" and not value:
         return "Give it some seconds: claims are renewed three times in this span."
+    if name == "BOT_TIMEOUT" and not value:
+        return "Give it some seconds: longer than any bot takes over a request."
     if name in _AT_LEAST_ONE and value < 1:
         return "Give it one or more."
     if name == "WEBHOOK_RETRY_SCHEDULE" and value is not None and not all(_is_seconds(pause) for pause in value):

@@ -36,8 +36,11 @@ class Defaults:
     #: How long a request belongs to the process that asks the bot, unless that process renews its claim (it
     #: does, three times in this span). After that the sweep asks again.
     ANSWER_LEASE: float = 20.0
-    #: How often a request is asked again after the process that was asking died, or after the bot failed and
-    #: nobody waits for its response.
+    #: How long a bot may take over one request, with all its steps. After that the claim is renewed no more: the
+    #: sweep has the request asked again, and what the bot says after all is dropped.
+    BOT_TIMEOUT: float = 600.0
+    #: How often a request is asked again after the process that was asking died or the bot hung, or after the bot
+    #: failed and nobody waits for its response.
     BOT_RETRIES: int = 2
     #: The pause before it is asked again after the bot failed; doubled each time.
     BOT_RETRY_DELAY: float = 1.0

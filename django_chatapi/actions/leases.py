@@ -20,29 +20,32 @@ logger = logging.getLogger("django_chatapi.bots")
 class _Keeper:
     """One thread per process that renews all claims with one query, three times per lease.
 
-    The thread ends when it finds nothing to keep, and is made again with the next claim.
+    Not those that are older than ``BOT_TIMEOUT``. The thread ends when it finds nothing to keep, and is made again
+    with the next claim.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holders: set[uuid.UUID] = set()
+        #: When each claim was made, as times of ``time.monotonic``.
+        self._holders: dict[uuid.UUID, float] = {}
         self._running = False
 
     def add(self, holder: uuid.UUID) -> None:
         with self._lock:
-            self._holders.add(holder)
+            self._holders[holder] = time.monotonic()
             if not self._running:
                 threading.Thread(target=self._renew, name="chatapi-leases", daemon=True).start()
                 self._running = True
 
     def remove(self, holder: uuid.UUID) -> None:
         with self._lock:
-            self._holders.discard(holder)
+            self._holders.pop(holder, None)
 
     def _renew(self) -> None:
         while True:
             time.sleep(chatapi_settings.ANSWER_LEASE / 3)
             with self._lock:
+                self._drop_old()
                 holders = list(self._holders)
                 if not holders:
                     self._running = False
@@ -55,13 +58,20 @@ class _Keeper:
             finally:
                 connections.close_all()
 
+    def _drop_old(self) -> None:
+        limit = chatapi_settings.BOT_TIMEOUT
+        since = time.monotonic() - limit
+        for holder in [holder for holder, moment in self._holders.items() if moment < since]:
+            del self._holders[holder]
+            logger.warning("A bot is not done after %s s: its request is left to the sweep.", limit)
+
 
 _keeper = _Keeper()
 
 
 @contextmanager
 def kept(request: Message) -> Iterator[None]:
-    """Renew the request's claim until the end of the block."""
+    """Renew the request's claim until the end of the block, but for no longer than ``BOT_TIMEOUT``."""
     holder = request.lease_holder
     if holder is None:
         raise ValueError("The request is not claimed.")

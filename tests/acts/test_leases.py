@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_chatapi import selectors, tasks
 from django_chatapi.actions import answers, asking, leases, requests
 from django_chatapi.bots import Answer
+from django_chatapi.checks import check_settings
 from django_chatapi.models import Message
 from tests.acts.conftest import beside, dialogue, together
 from tests.servers import wait_until
@@ -95,6 +96,51 @@ def test_a_database_that_fails_ends_no_claim_for_ever(told, accept, gate, fresh_
     wait_until(lambda: current(request).lease_expires_at > seen, what="a renewal")
     gate.set()
     caller.join()
+
+
+def test_a_bot_that_hangs_loses_its_claim_and_is_not_heard_any_more(told, accept, gate, fresh_keeper, caplog):
+    asked = []
+
+    def answer(question):
+        asked.append(question)
+        return "of the second" if len(asked) > 1 else gate.wait() and "of the first"
+
+    channel = told(answer, ANSWER_LEASE=0.3, BOT_TIMEOUT=0.5)
+    first, second = accept(channel, "one", route="async"), accept(channel, "two", route="async")
+    claimed = requests.claim_next(client_pk=first.client.pk)
+    hanging = beside(lambda: asking.ask_left(request=claimed))
+    wait_until(selectors.clients_with_due_requests, 20, "the end of the claim")
+    assert "A bot is not done after 0.5 s" in caplog.text
+    for request in (first, second):
+        again = requests.claim_next(client_pk=first.client.pk)
+        assert again == request
+        asking.ask_left(request=again)
+    gate.set()
+    hanging.join()
+    assert [text for type, _, text in dialogue() if type == "botResponse"] == ["of the second"] * 2
+    assert (current(first).answer_state, current(first).ask_count) == ("answered", 2)
+
+
+def test_a_bot_that_hangs_each_time_fails_the_request_in_the_end(told, accept, gate, fresh_keeper):
+    channel = told(lambda question: gate.wait() and "late", ANSWER_LEASE=0.3, BOT_TIMEOUT=0.3, BOT_RETRIES=1)
+    request = accept(channel, route="async")
+    hanging = []
+    for _ in range(2):
+        claimed = requests.claim_next(client_pk=request.client.pk)
+        hanging.append(beside(lambda claimed=claimed: asking.ask_left(request=claimed)))
+        wait_until(selectors.clients_with_due_requests, 20, "the end of the claim")
+    assert requests.claim_next(client_pk=request.client.pk) is None
+    gate.set()
+    for each in hanging:
+        each.join()
+    assert current(request).answer_state == "failed"
+    assert "the bot hung" in current(request).failure
+    assert Message.objects.get(type="botResponse").data["error"] == "bot_failed"
+
+
+def test_a_limit_of_nothing_is_refused(settings):
+    settings.CHATAPI = {"BOT_TIMEOUT": 0.0}
+    assert [problem.id for problem in check_settings(None)] == ["django_chatapi.E005"]
 
 
 def test_renewing_touches_no_other_claim(told, accept):
@@ -288,6 +334,6 @@ def test_asking_needs_a_claim(told, accept):
 def test_a_claim_is_kept_to_the_end_of_the_block_even_when_it_fails(told, accept, fresh_keeper):
     request = accept(told(lambda question: "ok"))
     with pytest.raises(ZeroDivisionError), leases.kept(request):
-        assert fresh_keeper._holders == {request.lease_holder}
+        assert set(fresh_keeper._holders) == {request.lease_holder}
         raise ZeroDivisionError
-    assert fresh_keeper._holders == set()
+    assert fresh_keeper._holders == {}

@@ -96,4 +96,4 @@ def test_a_claim_that_cannot_be_kept_is_not_kept_by_a_later_thread(told, accept,
         exhausted.setattr(leases.threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="new thread"):
             asking.ask(request=request)
-    assert keeper._holders == set()
+    assert keeper._holders == {}
