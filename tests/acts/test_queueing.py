@@ -1,14 +1,19 @@
 """Nudges for the workers: no caller waits for the broker, and none is needed twice."""
 
+import ast
+import re
 import subprocess
 import sys
 import threading
 
 import pytest
+from celery import Celery, current_app
 
 from django_chatapi import queueing, tasks
 from tests.servers import ROOT, environment, free_port, valkey_server, wait_until
 
+#: Celery's settings as the documentation has them, by their names.
+DOCUMENTED = re.compile(r"^(CELERY_\w+) = (\{.*?^\})$", re.DOTALL | re.MULTILINE)
 DUE = (tasks.deliver_webhooks, 7)
 
 
@@ -106,3 +111,21 @@ def test_a_process_that_ends_queues_what_it_has_put():
 def test_a_process_that_ends_without_a_broker_ends_all_the_same():
     done = run_to_its_end(REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_documented_routes_send_each_task_where_nobody_keeps_it_waiting():
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    routes = ast.literal_eval(dict(DOCUMENTED.findall(text))["CELERY_TASK_ROUTES"])
+    site = Celery(set_as_current=False, task_routes=routes)
+    current_app.loader.import_default_modules()
+    ours = [name for name in current_app.tasks if name.startswith("django_chatapi.")]
+    queues = {name.rpartition(".")[2]: site.amqp.router.route({}, name)["queue"].name for name in ours}
+    assert queues == {
+        "answer_requests": "chatapi",
+        "answer_due_requests": "chatapi",
+        "answer_left_request": "chatapi",
+        "deliver_webhooks": "chatapi-webhooks",
+        "sweep": "chatapi-webhooks",
+    }
+    # Each of them has a worker.
+    assert all(f" -Q {queue}" in text for queue in queues.values())
