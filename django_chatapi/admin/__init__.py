@@ -1,5 +1,6 @@
 """The admin: channels and agents to set up, what was said in them to read, and what was sent to webhooks."""
 
+from .attempts import DeliveryAttemptAdmin
 from .channels import ChannelAdmin
 from .clients import ClientAdmin
 from .console import ConsoleAdmin
@@ -14,6 +15,7 @@ __all__ = [
     "ClientAdmin",
     "ConsoleAdmin",
     "DeliveryAdmin",
+    "DeliveryAttemptAdmin",
     "DialogAdmin",
     "MessageAdmin",
 ]

@@ -1,5 +1,6 @@
 """Deliveries: what was sent to webhooks, what came back, and what to send again."""
 
+import datetime as dt
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
@@ -190,7 +191,7 @@ class DeliveryAdmin(RecordAdmin):
         probe = _next_probe(delivery)
         if probe is not None:
             return _("waits for the next probe, %(time)s") % {"time": probe}
-        return to_the_second(delivery.next_attempt_at)
+        return to_the_second(_next_attempt(delivery))
 
     @admin.display(description=gettext_lazy("closed"))
     def closed(self, delivery: Delivery) -> str:
@@ -199,7 +200,7 @@ class DeliveryAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("created"))
     def times(self, delivery: Delivery) -> SafeString:
         # In one column as well.
-        label, moment = _("next attempt:"), to_the_second(delivery.next_attempt_at)
+        label, moment = _("next attempt:"), to_the_second(_next_attempt(delivery))
         if delivery.closed_at:
             label, moment = _("closed:"), to_the_second(delivery.closed_at)
         elif (probe := _next_probe(delivery)) is not None:
@@ -297,6 +298,11 @@ class DeliveryAdmin(RecordAdmin):
             args=[quote(delivery.pk)],
             current_app=self.admin_site.name,
         )
+
+
+def _next_attempt(delivery: Delivery) -> dt.datetime | None:
+    # The first one is due a little before the delivery was made (actions.clocks).
+    return delivery.next_attempt_at and max(delivery.next_attempt_at, delivery.created_at)
 
 
 def _next_probe(delivery: Delivery) -> str | None:

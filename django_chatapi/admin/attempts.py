@@ -1,0 +1,101 @@
+"""Every POST to a webhook, over all deliveries."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..models import DeliveryAttempt
+from .bounds import ROW_LIMIT, NewestFirstList, RecordAdmin
+from .deliveries import FAILURE_LIMIT
+from .texts import clip, shown_time
+
+#: The list's filter that an index goes with.
+_CHANNEL = "channel__id__exact"
+
+STARTED = shown_time(DeliveryAttempt, "started_at")
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """Accepted or not. No index knows: only so many rows are looked at."""
+
+    title = gettext_lazy("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("accepted", _("accepted")), ("failed", _("failed"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.value() is None:
+            return None
+        if _CHANNEL in request.GET:
+            queryset = _latest(queryset, "started_at")
+        # A 2xx whose rest did not come in time is no success.
+        accepted = Q(status_code__range=(200, 299), error="")
+        return queryset.filter(accepted) if self.value() == "accepted" else queryset.exclude(accepted)
+
+
+class AttemptList(NewestFirstList):
+    """The attempts of one channel by their time, as its index has them; of all channels the latest ones."""
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        if _CHANNEL not in request.GET:
+            self.root_queryset = _latest(self.root_queryset, "pk")
+        return super().get_queryset(request, *args, **kwargs)
+
+
+def _latest(attempts: QuerySet[Any], column: str) -> QuerySet[Any]:
+    """The last ``ROW_LIMIT`` of them by a column that has an index."""
+    last = attempts.order_by(f"-{column}").values_list(column, flat=True)[ROW_LIMIT - 1 : ROW_LIMIT].first()
+    return attempts if last is None else attempts.filter(**{f"{column}__gte": last})
+
+
+@admin.register(DeliveryAttempt)
+class DeliveryAttemptAdmin(RecordAdmin):
+    list_display = [STARTED, "shown_delivery", "channel", "number", "outcome", "duration"]
+    list_display_links = None
+    list_select_related = ["delivery", "channel"]
+    # The outcome last: it looks at what the others found.
+    list_filter = ["channel", "started_at", OutcomeFilter]
+    readonly_fields = [STARTED, "shown_delivery", "outcome", "duration"]
+    fields = [STARTED, "shown_delivery", "channel", "number", "outcome", "duration", "response", "headers"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # They go with their delivery.
+        return False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return AttemptList
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        return ["-started_at", "-pk"] if _CHANNEL in request.GET else ["-pk"]
+
+    @admin.display(description=gettext_lazy("delivery"))
+    def shown_delivery(self, attempt: DeliveryAttempt) -> SafeString:
+        return format_html(
+            '<a href="{}">{}</a>',
+            reverse(
+                "admin:django_chatapi_delivery_change",
+                args=[attempt.delivery_id],
+                current_app=self.admin_site.name,
+            ),
+            attempt.delivery,
+        )
+
+    @admin.display(description=gettext_lazy("outcome"))
+    def outcome(self, attempt: DeliveryAttempt) -> str | SafeString:
+        if attempt.accepted:
+            return _("accepted (%(status)d)") % {"status": attempt.status_code}
+        what = ", ".join(filter(None, [str(attempt.status_code or ""), attempt.error]))
+        return format_html('<strong class="chatapi-failed">{}</strong>', clip(what, FAILURE_LIMIT))
+
+    @admin.display(description=gettext_lazy("duration"))
+    def duration(self, attempt: DeliveryAttempt) -> str:
+        return _("%(time)d ms") % {"time": round(attempt.seconds * 1000)}
