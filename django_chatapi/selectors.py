@@ -318,10 +318,26 @@ class WebhookHealth:
 
     @property
     def overdue(self) -> bool:
-        """Whether something should have been sent long ago, and nothing but the workers keeps it."""
+        """Whether something should have been sent long ago, and no worker is at it."""
+        return self._late and not self._worked_on
+
+    @property
+    def behind(self) -> bool:
+        """Whether something should have been sent long ago although workers are at it: they get no more off."""
+        return self._late and self._worked_on
+
+    @property
+    def _late(self) -> bool:
         if self.oldest_due_at is None or self.disabled_at or self.open_since:
             return False
-        return timezone.now() - self.oldest_due_at > OVERDUE_AFTER
+        now = timezone.now()
+        asked_to_wait = self.next_probe_at is not None and self.next_probe_at > now
+        return now - self.oldest_due_at > OVERDUE_AFTER and not asked_to_wait
+
+    @property
+    def _worked_on(self) -> bool:
+        attempts = filter(None, [self.last_success_at, self.last_failure_at])
+        return any(timezone.now() - moment <= OVERDUE_AFTER for moment in attempts)
 
 
 def webhook_health(channel: Channel) -> WebhookHealth:

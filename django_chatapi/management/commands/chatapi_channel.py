@@ -59,16 +59,26 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
 
         create = actions.add_parser("create", help="Make a channel.")
-        create.add_argument("--name", required=True)
+        create.add_argument("--name", required=True, help="What people call it.")
         create.add_argument("--token", help="16 to 128 characters out of A-Z a-z 0-9 : _ . - (default: made).")
         create.add_argument("--bot", help="A name from CHATAPI['BOTS'] (default: CHATAPI['DEFAULT_BOT']).")
         create.add_argument("--bot-options", metavar="JSON", help="What the bot takes, as a JSON object.")
-        create.add_argument("--webhook-url", metavar="URL")
+        create.add_argument(
+            "--webhook-url", metavar="URL", help="Where answers without a response are sent (default: none)."
+        )
         create.add_argument(
             "--allowed-origins", metavar="ORIGINS", help="Separated by spaces or commas; * for all."
         )
-        create.add_argument("--disable-text-with-buttons", action="store_true")
-        create.add_argument("--require-signed-clients", action="store_true")
+        create.add_argument(
+            "--disable-text-with-buttons",
+            action="store_true",
+            help="While buttons are shown, take only the text of one of them.",
+        )
+        create.add_argument(
+            "--require-signed-clients",
+            action="store_true",
+            help="Refuse clients whose id the site's server did not sign.",
+        )
 
         rotate = actions.add_parser("rotate", help="Give a channel a new token.")
         rotate.add_argument("token", help="The token that the channel has now.")

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from ... import selectors
 from ...actions import courier, resends
 from ...constants import DeliveryState
-from ...models import Channel, Delivery
+from ...models import Channel, Delivery, WebhookEndpoint
 from ...selectors import HEALTH_LIMIT, WebhookHealth
 from ...tokens import mask
 
@@ -102,6 +102,10 @@ class Command(BaseCommand):
             )
         if any(health.overdue for _channel, health in healths):
             self.stdout.write(_("overdue: is a Celery worker with beat running?"))
+        if any(health.behind for _channel, health in healths):
+            self.stdout.write(
+                _("behind: more is due than the endpoint takes; WEBHOOK_CONCURRENCY calls it more often.")
+            )
 
     def _resend(
         self,
@@ -128,10 +132,17 @@ class Command(BaseCommand):
         for count in resends.resend_in_steps(failed=failed):
             if shown:
                 self.stderr.write(_("%(count)d so far") % {"count": count}, style_func=str)
+        endpoint = WebhookEndpoint.objects.filter(channel=found).first() or WebhookEndpoint()
         if as_json:
-            self.stdout.write(json.dumps({"resent": count}))
-        else:
-            self.stdout.write(_("Failed deliveries that are sent again: %(count)d") % {"count": count})
+            told = {"resent": count, "open_since": endpoint.opened_at, "next_probe_at": endpoint.next_probe_at}
+            self.stdout.write(json.dumps(told, cls=DjangoJSONEncoder))
+            return
+        self.stdout.write(_("Failed deliveries that are sent again: %(count)d") % {"count": count})
+        if count and endpoint.opened_at is not None:
+            self.stdout.write(
+                _("The circuit is open: what is due waits for the next probe, %(time)s.")
+                % {"time": _second(endpoint.next_probe_at)}
+            )
 
     def _test(self, *, channel: str, as_json: bool, **options: Any) -> None:
         sent = courier.send_test(channel=_with_webhook(channel))
@@ -209,6 +220,8 @@ def _state(health: WebhookHealth) -> str:
         return _("overdue")
     if health.failures_in_a_row:
         return _("failing")
+    if health.behind:
+        return _("behind")
     return _("works") if health.last_success_at else _("unused")
 
 
@@ -220,11 +233,16 @@ def _as_dict(channel: Channel, health: WebhookHealth) -> dict[str, Any]:
         **dataclasses.asdict(health),
         "failure_rate": health.failure_rate,
         "overdue": health.overdue,
+        "behind": health.behind,
     }
 
 
 def _minute(moment: dt.datetime | None) -> str:
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _second(moment: dt.datetime | None) -> str:
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _at_most(count: int) -> str:

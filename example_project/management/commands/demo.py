@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import random
 import re
 import secrets
 import shlex
@@ -234,8 +235,14 @@ def _check_redis(url: str) -> None:
 
 
 def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        return int(server.getsockname()[1])
+    """A port for a child that takes a while to bind it.
+
+    Drawn from below the ports that systems give to who asks for any (Linux: from 32768, RFC 6335: from 49152).
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
+            return port
 
 
 def _make_folder(path: Path) -> Path:

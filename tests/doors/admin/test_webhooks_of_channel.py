@@ -126,6 +126,8 @@ class TestHealth:
         deliver(channel)
         say(channel, "still there?")
         Delivery.objects.update(next_attempt_at=timezone.now() - dt.timedelta(seconds=61))
+        assert "Now Behind: more is due than the endpoint takes" in health(admin_client, channel)
+        WebhookEndpoint.objects.update(last_success_at=timezone.now() - dt.timedelta(seconds=61))
         assert "Now Overdue: is a Celery worker with beat running?" in health(admin_client, channel)
 
     def test_of_one_whose_circuit_is_open(self, admin_client, hooked):

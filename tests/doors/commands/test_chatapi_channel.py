@@ -7,7 +7,7 @@ import sys
 from io import StringIO
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, CommandParser, call_command, load_command_class
 from django.test import override_settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -235,3 +235,11 @@ def test_only_the_present_token_rotates(channel):
         run("rotate", "\udcff")
 
     assert Channel.objects.get().previous_token == old
+
+
+@pytest.mark.parametrize("action", ["create", "rotate", "list"])
+def test_every_option_has_its_help(action):
+    parser = CommandParser()
+    load_command_class("django_chatapi", "chatapi_channel").add_arguments(parser)
+    [actions] = [each.choices for each in parser._actions if each.dest == "action"]
+    assert [each.dest for each in actions[action]._actions if not each.help] == []

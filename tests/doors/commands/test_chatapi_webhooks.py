@@ -118,10 +118,35 @@ class TestStatus:
         say(channel, "still there?")
         assert " works " in run("status")
         Delivery.objects.update(next_attempt_at=timezone.now() - dt.timedelta(seconds=61))
+        WebhookEndpoint.objects.update(last_success_at=timezone.now() - dt.timedelta(seconds=61))
         _header, row, hint = run("status").splitlines()
         assert " overdue " in row
         assert hint == "overdue: is a Celery worker with beat running?"
         assert [told["overdue"] for told in json.loads(run("status", "--json"))] == [True]
+
+    def test_one_that_takes_less_than_is_due_is_behind(self, hooked):
+        channel = hooked()
+        say(channel, "hi")
+        deliver(channel)
+        say(channel, "still there?")
+        Delivery.objects.update(next_attempt_at=timezone.now() - dt.timedelta(seconds=61))
+        _header, row, hint = run("status").splitlines()
+        assert " behind " in row
+        assert hint.startswith("behind: more is due than the endpoint takes")
+        [told] = json.loads(run("status", "--json"))
+        assert (told["behind"], told["overdue"]) == (True, False)
+
+    def test_one_that_asked_to_be_left_alone_is_not_overdue(self, hooked, receiver):
+        channel = hooked()
+        receiver.reply = lambda arrival: (429, {"Retry-After": "200"})
+        say(channel, "hi")
+        deliver(channel)
+        long_ago = timezone.now() - dt.timedelta(seconds=100)
+        Delivery.objects.update(next_attempt_at=long_ago)
+        WebhookEndpoint.objects.update(last_failure_at=long_ago)
+        assert " failing " in run("status")
+        [told] = json.loads(run("status", "--json"))
+        assert (told["behind"], told["overdue"]) == (False, False)
 
     def test_a_later_attempt_and_an_open_circuit_are_not_overdue(self, hooked):
         waits, opened = hooked(), hooked()
@@ -154,7 +179,7 @@ class TestResend:
 
     def test_since_a_time(self, outage):
         since = (timezone.now() - dt.timedelta(hours=3)).isoformat()
-        assert json.loads(run("resend", "--channel", outage.token, "--since", since, "--json")) == {"resent": 2}
+        assert json.loads(run("resend", "--channel", outage.token, "--since", since, "--json"))["resent"] == 2
         assert pending() == ["hours", "now"]
 
     def test_a_day_is_a_time_and_begins_in_the_sites_own_zone(self, outage, settings):
@@ -165,6 +190,22 @@ class TestResend:
             Delivery.objects.filter(client__client_id=client_id).update(created_at=made)
         run("resend", "--channel", outage.token, "--since", f"{midnight:%Y-%m-%d}")
         assert pending() == ["now"]
+
+    def test_that_the_circuit_is_open_is_said(self, outage):
+        closed = {"open_since": None, "next_probe_at": None}
+        assert json.loads(run("resend", "--channel", outage.token, "--json")) == {"resent": 3, **closed}
+        Delivery.objects.update(state="failed")
+        WebhookEndpoint.objects.update(opened_at="2026-01-31T12:00Z", next_probe_at="2026-01-31T12:34:56Z")
+        assert run("resend", "--channel", outage.token).splitlines() == [
+            "Failed deliveries that are sent again: 3",
+            "The circuit is open: what is due waits for the next probe, 2026-01-31 12:34:56 UTC.",
+        ]
+        Delivery.objects.update(state="failed")
+        assert json.loads(run("resend", "--channel", outage.token, "--json")) == {
+            "resent": 3,
+            "open_since": "2026-01-31T12:00:00Z",
+            "next_probe_at": "2026-01-31T12:34:56Z",
+        }
 
     def test_some_by_their_ids(self, outage):
         one, other, _left = Delivery.objects.order_by("pk")
@@ -225,7 +266,7 @@ class TestResend:
         )
         # For each of six steps: the keys, BEGIN, the channel, the UPDATE, COMMIT; one more look at the end.
         with django_assert_max_num_queries(40) as captured:
-            assert json.loads(run("resend", "--channel", outage.token, "--json")) == {"resent": 5003}
+            assert json.loads(run("resend", "--channel", outage.token, "--json"))["resent"] == 5003
         assert max(len(query["sql"]) for query in captured) < 2000
 
 
