@@ -1,6 +1,8 @@
 """Claims on requests: kept while a bot thinks, taken over once when the process that asked has died."""
 
 import datetime as dt
+import time
+import types
 
 import pytest
 from django.db import connection, transaction
@@ -35,6 +37,15 @@ def fresh_keeper(monkeypatch):
     return keeper
 
 
+@pytest.fixture
+def impatient_keeper(fresh_keeper, monkeypatch):
+    """A keeper that hardly waits; ``slept`` has what it was to wait for."""
+    clock = types.SimpleNamespace(slept=set(), monotonic=time.monotonic)
+    clock.sleep = lambda seconds: clock.slept.add(seconds) or time.sleep(0.02)
+    monkeypatch.setattr(leases, "time", clock)
+    return clock
+
+
 def test_a_stored_request_is_claimed_for_the_length_of_the_lease(told, accept):
     before = timezone.now()
     request = accept(told(lambda question: "ok", ANSWER_LEASE=7.0))
@@ -45,34 +56,38 @@ def test_a_stored_request_is_claimed_for_the_length_of_the_lease(told, accept):
     assert requests.claim_left(pk=request.pk) is None
 
 
-def test_the_claim_is_renewed_for_as_long_as_the_bot_thinks(told, accept, gate, fresh_keeper):
-    request = accept(told(lambda question: gate.wait() and "done", ANSWER_LEASE=0.6, SYNC_TIMEOUT=300.0))
+def renewed(*claimed):
+    """Let the claims run out as if time had passed, and wait until each is renewed."""
+    for request in claimed:
+        expire(request)
+    for request in claimed:
+        wait_until(lambda r=request: current(r).lease_expires_at > timezone.now(), what="a renewal")
+
+
+def test_the_claim_is_renewed_for_as_long_as_the_bot_thinks(told, accept, gate, impatient_keeper):
+    request = accept(told(lambda question: gate.wait() and "done", ANSWER_LEASE=60.0, SYNC_TIMEOUT=300.0))
     caller = beside(lambda: asking.ask(request=request))
-    # Twice the lease and more: without renewal it would have run out long ago.
-    for _ in range(6):
-        seen = current(request).lease_expires_at
-        wait_until(lambda seen=seen: current(request).lease_expires_at > seen, what="a renewal")
-        assert current(request).lease_expires_at > timezone.now()
-    assert request.lease_expires_at < timezone.now()
+    for _ in range(3):
+        renewed(request)
+    assert impatient_keeper.slept == {20.0}  # three times per lease
     assert selectors.left_requests() == []
     assert requests.claim_left(pk=request.pk) is None
     gate.set()
     caller.join()
     assert dialogue()[1:] == [("botResponse", "response", "done")]
     assert current(request).ask_count == 1
-    wait_until(lambda: not fresh_keeper._running, what="the end of a thread that has nothing to keep")
+    wait_until(lambda: not leases._keeper._running, what="the end of a thread that has nothing to keep")
 
 
-def test_a_question_that_queues_keeps_its_claim_too(told, accept, gate, fresh_keeper, monkeypatch):
+def test_a_question_that_queues_keeps_its_claim_too(told, accept, gate, impatient_keeper, monkeypatch):
     from django_chatapi.bots import pool
 
     monkeypatch.setattr(pool, "_pool", pool.BotPool(1))
-    channel = told(lambda question: gate.wait() and "done", ANSWER_LEASE=0.6, SYNC_TIMEOUT=300.0)
+    channel = told(lambda question: gate.wait() and "done", ANSWER_LEASE=60.0, SYNC_TIMEOUT=300.0)
     first, second = accept(channel), accept(channel, client_id="bob")
     callers = [beside(lambda: asking.ask(request=first)), beside(lambda: asking.ask(request=second))]
-    for request in (first, second, first, second):
-        seen = current(request).lease_expires_at
-        wait_until(lambda seen=seen, r=request: current(r).lease_expires_at > seen, what="a renewal")
+    for _ in range(2):
+        renewed(first, second)
     assert selectors.left_requests() == []
     gate.set()
     for caller in callers:
@@ -98,7 +113,9 @@ def test_a_database_that_fails_ends_no_claim_for_ever(told, accept, gate, fresh_
     caller.join()
 
 
-def test_a_bot_that_hangs_loses_its_claim_and_is_not_heard_any_more(told, accept, gate, fresh_keeper, caplog):
+def test_a_bot_that_hangs_loses_its_claim_and_is_not_heard_any_more(
+    told, accept, gate, fresh_keeper, settings, caplog
+):
     asked = []
 
     def answer(question):
@@ -109,7 +126,9 @@ def test_a_bot_that_hangs_loses_its_claim_and_is_not_heard_any_more(told, accept
     first, second = accept(channel, "one", route="async"), accept(channel, "two", route="async")
     claimed = requests.claim_next(client_pk=first.client.pk)
     hanging = beside(lambda: asking.ask_left(request=claimed))
+    wait_until(lambda: asked, what="the question")
     wait_until(selectors.clients_with_due_requests, 20, "the end of the claim")
+    settings.CHATAPI = {**settings.CHATAPI, "ANSWER_LEASE": 60.0, "BOT_TIMEOUT": 60.0}
     assert "A bot is not done after 0.5 s" in caplog.text
     for request in (first, second):
         again = requests.claim_next(client_pk=first.client.pk)
@@ -121,7 +140,7 @@ def test_a_bot_that_hangs_loses_its_claim_and_is_not_heard_any_more(told, accept
     assert (current(first).answer_state, current(first).ask_count) == ("answered", 2)
 
 
-def test_a_bot_that_hangs_each_time_fails_the_request_in_the_end(told, accept, gate, fresh_keeper):
+def test_a_bot_that_hangs_each_time_fails_the_request_in_the_end(told, accept, gate, fresh_keeper, settings):
     channel = told(lambda question: gate.wait() and "late", ANSWER_LEASE=0.3, BOT_TIMEOUT=0.3, BOT_RETRIES=1)
     request = accept(channel, route="async")
     hanging = []
@@ -129,6 +148,7 @@ def test_a_bot_that_hangs_each_time_fails_the_request_in_the_end(told, accept, g
         claimed = requests.claim_next(client_pk=request.client.pk)
         hanging.append(beside(lambda claimed=claimed: asking.ask_left(request=claimed)))
         wait_until(selectors.clients_with_due_requests, 20, "the end of the claim")
+    settings.CHATAPI = {**settings.CHATAPI, "ANSWER_LEASE": 60.0}
     assert requests.claim_next(client_pk=request.client.pk) is None
     gate.set()
     for each in hanging:
@@ -253,9 +273,9 @@ def test_what_was_half_answered_is_interrupted_and_not_asked_twice(told, accept)
 @pytest.mark.parametrize("retries", [0, 1, 2])
 def test_what_kills_the_process_each_time_is_given_up(told, accept, retries):
     request = accept(told(lambda question: "ok", BOT_RETRIES=retries))
-    for time in range(2, retries + 2):
+    for count in range(2, retries + 2):
         expire(request)
-        assert requests.claim_left(pk=request.pk).ask_count == time
+        assert requests.claim_left(pk=request.pk).ask_count == count
     expire(request)
     assert requests.claim_left(pk=request.pk) is None
     assert current(request).answer_state == "failed"

@@ -2,6 +2,7 @@
 
 import contextlib
 import email.utils
+import gc
 import os
 import shutil
 import socket
@@ -277,10 +278,10 @@ def test_the_time_is_for_the_whole_exchange(receiver, answer):
 )
 def test_a_success_that_does_not_end_in_time_is_none(receiver, answer):
     receiver.answer = answer
-    outcome = post(receiver, timeout=TIMEOUT)
+    outcome = post(receiver, timeout=4 * TIMEOUT)  # the beginning has to come in time
     assert told(outcome) == (200, "timeout", False)
     assert outcome.response.startswith("-")
-    assert outcome.seconds >= TIMEOUT
+    assert outcome.seconds >= 4 * TIMEOUT
     assert not receiver.through.is_set()
 
 
@@ -630,9 +631,9 @@ def test_the_next_address_is_tried_when_one_swallows_everything(receiver, names)
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.76", receiver.server_port))
         names["deaf.test"] = ["127.0.0.76", "127.0.0.1"]
-        outcome = post(f"http://deaf.test:{receiver.server_port}/", timeout=3)
+        outcome = post(f"http://deaf.test:{receiver.server_port}/", timeout=8)
         assert told(outcome) == (200, "", True)
-        assert 1 < outcome.seconds < 3
+        assert outcome.seconds > 1
         names["deaf.test"] = ["127.0.0.76"]
         pools.pool.forget()
         assert told(post(f"http://deaf.test:{receiver.server_port}/", timeout=TIMEOUT))[1] == "timeout"
@@ -752,8 +753,6 @@ def test_a_kept_tls_connection_that_ends_is_a_failed_attempt(secure, end):
 
 
 def test_no_descriptor_is_left_open(receiver):
-    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112
-        pytest.skip("this system has no /proc to count open files in")
     port = free_port()
     for url, answer in [
         (receiver.url, say()),
@@ -767,13 +766,14 @@ def test_no_descriptor_is_left_open(receiver):
 
         def ours():
             wait_until(lambda: receiver.closed == receiver.opened, what="the receiver's end")
-            return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+            kinds = (sockets.PlainSocket, sockets.TLSSocket)
+            return sum(isinstance(each, kinds) and each.fileno() != -1 for each in gc.get_objects())
 
         pools.pool.forget()
         post(url)
         pools.pool.forget()
-        before = ours()
+        assert ours() == 0
         for _ in range(5):
             post(url)
             pools.pool.forget()
-        assert ours() == before, (url, answer)
+        assert ours() == 0, (url, answer)

@@ -1,6 +1,7 @@
 """Real servers with a bot that waits for the test, and real workers that sweep up behind them."""
 
 import contextlib
+import datetime as dt
 import json
 import os
 import signal
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from django.utils import timezone
 
 from django_chatapi.actions import pushes
 from django_chatapi.actions.turns import client_for
 from django_chatapi.constants import MessageType
-from django_chatapi.models import Channel, Message
+from django_chatapi.models import Channel, Delivery, Message
 from tests.servers import process, valkey_server, wait_until, web_server
 from tests.sinks import Sink, sink
 
@@ -59,7 +61,7 @@ class Site:
     def __init__(self, channel: Channel, gate: Gate) -> None:
         self.channel = channel
         self.gate = gate
-        self.chatapi: dict[str, Any] = {"ANSWER_LEASE": 1.5, "RESPONSE_GAP": 0.2, "SYNC_TIMEOUT": 60.0}
+        self.chatapi: dict[str, Any] = {"RESPONSE_GAP": 0.2, "SYNC_TIMEOUT": 60.0}
         #: Further variables of the environment of all processes, such as ``REDIS_URL``.
         self.more: dict[str, str] = {}
 
@@ -147,6 +149,13 @@ def say(channel: Channel, text: str, client_id: str = "ann") -> Message:
     client = client_for(channel=channel, client_id=client_id)
     replies = [{"type": "text", "text": text}]
     return pushes.push(client=client, replies=replies, type=MessageType.HUMAN_RESPONSE)
+
+
+def expire_leases() -> None:
+    """As if what killed processes had in hand had belonged to them for long enough."""
+    past = timezone.now() - dt.timedelta(seconds=1)
+    for model in (Message, Delivery):
+        model.objects.filter(lease_expires_at__isnull=False).update(lease_expires_at=past)
 
 
 def kill(running: "subprocess.Popen[bytes]") -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django_chatapi.actions import requests
 from django_chatapi.models import Message
 from tests.acts.conftest import dialogue
-from tests.faults.conftest import Caller, kill, states, wait_for_states
+from tests.faults.conftest import Caller, expire_leases, kill, states, wait_for_states
 from tests.servers import printed, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,6 +38,7 @@ def test_what_a_killed_process_left_is_asked_again_and_answered_once(site):
     }  # fmt: skip
 
     site.gate.open()
+    expire_leases()
     with site.worker():
         expected = {f"{kind}-{query}": state for kind in KINDS for query, state in OUTCOMES.items()}
         wait_for_states(**expected)

@@ -104,7 +104,7 @@ def test_every_request_reaches_the_webhook_while_workers_are_killed(site, hook, 
     seed = random.randrange(10**6)
     print("seed", seed)
     chance = random.Random(seed)
-    site.chatapi |= {"WEBHOOK_LEASE": 2.0, "BOT_RETRIES": 10}
+    site.chatapi |= {"ANSWER_LEASE": 1.5, "WEBHOOK_LEASE": 2.0, "BOT_RETRIES": 10}
     site.more["CHATAPI_TEST_SWEEP"] = str(5 * SCALE)  # one task per client that waits: of many, not so often
     receiver = make_sink()
     hook(receiver, name="ledger")
