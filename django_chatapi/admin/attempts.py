@@ -59,8 +59,7 @@ def _latest(attempts: QuerySet[Any], column: str) -> QuerySet[Any]:
 
 @admin.register(DeliveryAttempt)
 class DeliveryAttemptAdmin(RecordAdmin):
-    list_display = [STARTED, "shown_delivery", "channel", "number", "outcome", "duration"]
-    list_display_links = None
+    list_display = [STARTED, "outcome_and_duration", "delivery_and_channel"]
     list_select_related = ["delivery", "channel"]
     # The outcome last: it looks at what the others found.
     list_filter = ["channel", "started_at", OutcomeFilter]
@@ -95,6 +94,19 @@ class DeliveryAttemptAdmin(RecordAdmin):
             return _("accepted (%(status)d)") % {"status": attempt.status_code}
         what = ", ".join(filter(None, [str(attempt.status_code or ""), attempt.error]))
         return format_html('<strong class="chatapi-failed">{}</strong>', clip(what, FAILURE_LIMIT))
+
+    @admin.display(description=gettext_lazy("outcome, duration"))
+    def outcome_and_duration(self, attempt: DeliveryAttempt) -> SafeString:
+        words = _("attempt %(number)d, %(duration)s")
+        words %= {"number": attempt.number, "duration": self.duration(attempt)}
+        return format_html('{}<div class="chatapi-quiet">{}</div>', self.outcome(attempt), words)
+
+    @admin.display(description=gettext_lazy("delivery, channel"))
+    def delivery_and_channel(self, attempt: DeliveryAttempt) -> SafeString:
+        # In one column, so that there is room for all.
+        return format_html(
+            '{}<div class="chatapi-quiet">{}</div>', self.shown_delivery(attempt), attempt.channel.name
+        )
 
     @admin.display(description=gettext_lazy("duration"))
     def duration(self, attempt: DeliveryAttempt) -> str:
