@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -26,7 +27,7 @@ STARTED = shown_time(DeliveryAttempt, "started_at")
 class OutcomeFilter(admin.SimpleListFilter):
     """Accepted or not. No index knows: only so many rows are looked at."""
 
-    title = gettext_lazy("outcome")
+    title = format_lazy(gettext_lazy("outcome, of the latest {limit}"), limit=ROW_LIMIT)
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -52,8 +53,8 @@ class AttemptList(NewestFirstList):
 
 
 def _latest(attempts: QuerySet[Any], column: str) -> QuerySet[Any]:
-    """The last ``ROW_LIMIT`` of them by a column that has an index."""
-    last = attempts.order_by(f"-{column}").values_list(column, flat=True)[ROW_LIMIT - 1 : ROW_LIMIT].first()
+    """The last ones by a column that has an index: one more than ``ROW_LIMIT``, so that the page tells of others."""
+    last = attempts.order_by(f"-{column}").values_list(column, flat=True)[ROW_LIMIT : ROW_LIMIT + 1].first()
     return attempts if last is None else attempts.filter(**{f"{column}__gte": last})
 
 

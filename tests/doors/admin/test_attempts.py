@@ -69,16 +69,18 @@ def test_it_is_filtered_by_channel_outcome_and_time(admin_client, hooked):
 
 
 def test_of_more_than_the_limit_the_latest_are_looked_at(admin_client, hooked, monkeypatch):
-    monkeypatch.setattr("django_chatapi.admin.attempts.ROW_LIMIT", 3)
+    for module in ("attempts", "bounds"):
+        monkeypatch.setattr(f"django_chatapi.admin.{module}.ROW_LIMIT", 3)
     channel = hooked()
     for number in range(5):
         started_at = timezone.now() - dt.timedelta(minutes=5 - number)
         attempts(channel, status_code=500 if number in (0, 4) else 200, started_at=started_at)
     of_channel = {"channel__id__exact": channel.pk}
-    assert [len(numbers(admin_client, **query)) for query in ({}, of_channel)] == [3, 5]
+    assert [len(numbers(admin_client, **query)) for query in ({}, of_channel)] == [4, 5]
     for query in ({}, of_channel):
+        assert "There are more than these 3." in words(html(admin_client, url("deliveryattempt"), **query))
         assert len(numbers(admin_client, **query, outcome="failed")) == 1
-        assert len(numbers(admin_client, **query, outcome="accepted")) == 2
+        assert len(numbers(admin_client, **query, outcome="accepted")) == 3
 
 
 @pytest.mark.parametrize("outcome", [{}, {"outcome": "failed"}])
