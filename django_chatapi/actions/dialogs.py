@@ -265,13 +265,29 @@ def _refuse_repetition(message: Message) -> None:
     raise _Repeated(first)
 
 
-def write_note(*, dialog: Dialog, agent: Any, text: str) -> DialogNote:
-    """Keep an internal note, which the client never gets. A closed dialog takes notes too."""
+def write_note(*, dialog: Dialog, agent: Any, text: str, idempotency_key: str | None = None) -> DialogNote:
+    """Keep an internal note, which the client never gets. A closed dialog takes notes too.
+
+    Args:
+        idempotency_key: a repetition with the same key gives the first note, and keeps no other.
+
+    Raises:
+        IdempotencyConflict: the key was used for another text, or by another agent.
+    """
+    author = _username(agent)
     with transaction.atomic(using=router.db_for_write(Dialog)):
         now = timezone.now()
         # First the dialog's row: MySQL has the note share a lock on it, and of two who do both wait for the other.
         Dialog.objects.filter(pk=dialog.pk).update(changed_at=now)
-        note = DialogNote.objects.create(dialog=dialog, agent_name=_username(agent), text=text, created_at=now)
+        if idempotency_key is not None:
+            first = DialogNote.objects.filter(dialog=dialog, idempotency_key=idempotency_key).first()
+            if first is not None:
+                if (first.agent_name, first.text) != (author, text):
+                    raise IdempotencyConflict
+                return first
+        note = DialogNote.objects.create(
+            dialog=dialog, agent_name=author, text=text, created_at=now, idempotency_key=idempotency_key
+        )
         announce_on_commit(dialog.client)
     return note
 

@@ -144,7 +144,8 @@ class DialogViewSet(AgentViewSet):
     def notes(self, request: Request, pk: int) -> Response:
         dialog = self.dialog(pk)
         text = validated(NoteInput, request.data)["text"]
-        body = note_item(dialogs.write_note(dialog=dialog, agent=request.user, text=text))
+        key = idempotency_key(request)
+        body = note_item(dialogs.write_note(dialog=dialog, agent=request.user, text=text, idempotency_key=key))
         _add_names({"notes": [body]})
         return Response(body)
 

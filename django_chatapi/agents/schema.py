@@ -83,8 +83,8 @@ _idempotency = OpenApiParameter(
     "Idempotency-Key",
     str,
     OpenApiParameter.HEADER,
-    description="At most 255 characters. The same key for the same client gives the first call's message, and "
-    "nothing is said twice.",
+    description="At most 255 characters. The same key again (for a message: of the same client; for a note: of "
+    "the same dialog) gives what the first call gave, and nothing is said twice.",
 )
 
 list_dialogs = _describe(
@@ -157,9 +157,10 @@ send_reply = _describe(
 write_note = _describe(
     "Write an internal note",
     DialogNotFound,
+    IdempotencyConflict,
     answer=documents.NoteDocument,
     description="The client never gets it.",
-    parameters=[_id],
+    parameters=[_id, _idempotency],
     request=inputs.NoteInput,
 )
 say_typing = _describe(

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from ..constants import MAX_NAME_LENGTH, PREVIEW_LENGTH, DialogChangeKind, DialogState, PresenceState
 from .channel import Channel
 from .client import Client
-from .fields import JSONTextField
+from .fields import ExactCharField, JSONTextField
 
 
 class AgentGroup(models.Model):
@@ -229,10 +229,15 @@ class DialogNote(models.Model):
     agent_name = models.CharField(_("agent"), max_length=MAX_NAME_LENGTH)
     text = models.TextField(_("text"))
     created_at = models.DateTimeField(_("time"))
+    idempotency_key = ExactCharField(_("idempotency key"), max_length=MAX_NAME_LENGTH, null=True, editable=False)
 
     class Meta:
         verbose_name = _("internal note")
         verbose_name_plural = _("internal notes")
+        # Deliberately without a condition: MySQL would leave it out. Notes without a key do not meet in it.
+        constraints = [
+            models.UniqueConstraint(fields=["dialog", "idempotency_key"], name="chatapi_dialognote_idempotency")
+        ]
         indexes = [models.Index(fields=["dialog", "id"], name="chatapi_dialognote_dialog")]
 
     def __str__(self) -> str:

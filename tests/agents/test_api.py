@@ -785,15 +785,16 @@ def test_a_repeated_reply_is_said_once(channel, agent, kim):
     assert Message.objects.filter(type="humanResponse").count() == 1
 
 
+@pytest.mark.parametrize("where", ["messages", "notes"])
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "\x7f"])
-def test_a_bad_idempotency_key_is_refused(channel, agent, kim, key):
+def test_a_bad_idempotency_key_is_refused(channel, agent, kim, key, where):
     dialog = make_dialog(channel, "ann", state="open", agent=agent)
 
-    response = kim.post(f"dialogs/{dialog.pk}/messages", {"text": "Hello"}, {"Idempotency-Key": key})
+    response = kim.post(f"dialogs/{dialog.pk}/{where}", {"text": "Hello"}, {"Idempotency-Key": key})
 
     assert refused(response) == (400, "invalid_request")
     assert list(response.json()["args"]) == ["Idempotency-Key"]
-    assert Message.objects.count() == 0
+    assert Message.objects.count() == DialogNote.objects.count() == 0
 
 
 def test_a_note_is_kept_with_its_author(channel, kim, lou):
@@ -811,6 +812,35 @@ def test_a_note_is_kept_with_its_author(channel, kim, lou):
     assert is_time(note["timestamp"])
     assert lou.look(f"dialogs/{dialog.pk}")["notes"] == [note]
     assert Message.objects.count() == 0
+
+
+def test_a_repeated_note_is_kept_once(channel, kim):
+    dialog, other = make_dialog(channel, "ann"), make_dialog(channel, "bob")
+    path, key = f"dialogs/{dialog.pk}/notes", {"Idempotency-Key": "k" * 255}
+
+    first = kim.do(path, {"text": "Careful"}, key)
+    again = kim.do(path, {"text": "Careful"}, key)
+
+    assert again == first
+    assert kim.look(f"dialogs/{dialog.pk}")["notes"] == [first]
+    # Another dialog's keys are others, and without a key each is a note of its own.
+    kim.do(f"dialogs/{other.pk}/notes", {"text": "Careful"}, key)
+    kim.do(path, {"text": "Careful"})
+    kim.do(path, {"text": "Careful"})
+    assert DialogNote.objects.count() == 4
+
+
+def test_another_note_with_a_used_key_is_refused_and_not_taken_for_written(channel, kim, lou):
+    dialog = make_dialog(channel, "ann")
+    path, key = f"dialogs/{dialog.pk}/notes", {"Idempotency-Key": "1"}
+    kim.do(path, {"text": "Careful"}, key)
+    dialog.refresh_from_db()
+
+    assert refused(kim.post(path, {"text": "He bites"}, key)) == (409, "idempotency_conflict")
+    assert refused(lou.post(path, {"text": "Careful"}, key)) == (409, "idempotency_conflict")
+
+    assert [note.text for note in DialogNote.objects.all()] == ["Careful"]
+    assert Dialog.objects.get(pk=dialog.pk).changed_at == dialog.changed_at
 
 
 @pytest.mark.parametrize("text", [None, "", " ", 5, ["a"], "a\0", "x" * 10_001])

@@ -306,8 +306,8 @@ def test_every_index_fits_into_mysql():
         return 4 * field.max_length if isinstance(field, models.CharField) else 8
 
     for model in (AgentGroup, Dialog, DialogChange, DialogNote, Client):
-        for index in model._meta.indexes:
-            fields = [model._meta.get_field(name) for name, _ in index.fields_orders]
+        for index in [*model._meta.indexes, *model._meta.constraints]:
+            fields = [model._meta.get_field(name.removeprefix("-")) for name in index.fields]
             assert sum(map(size, fields)) <= 3072, index.name
 
 

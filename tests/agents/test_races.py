@@ -7,9 +7,10 @@ from django.db import connection
 
 from django_chatapi.actions import asking, dialogs, requests
 from django_chatapi.exceptions import AlreadyTaken, BotFailed, DialogClosed, NotYourDialog
-from django_chatapi.models import AgentGroup, Dialog, DialogChange, Message
+from django_chatapi.models import AgentGroup, Dialog, DialogChange, DialogNote, Message
 from tests.acts.conftest import dialogue, together
 
+from .api import make_dialog
 from .conftest import check, client_of, dialog_of, events_for_bot, kinds, take
 
 pytestmark = [
@@ -233,6 +234,18 @@ def test_a_reply_that_is_repeated_at_once_is_said_once(channel, agent):
         (first, second), _ = only(together(reply, reply))
         assert first.pk == second.pk
         assert Message.objects.filter(client__client_id=client_id, type="humanResponse").count() == 1
+
+
+def test_a_note_that_is_repeated_at_once_is_kept_once(channel, agent):
+    for number in range(30):
+        dialog = make_dialog(channel, f"client-{number}")
+
+        def note(dialog=dialog):
+            return dialogs.write_note(dialog=dialog, agent=agent, text="Careful", idempotency_key="k1")
+
+        (first, second), _ = only(together(note, note))
+        assert first.pk == second.pk
+        assert DialogNote.objects.filter(dialog=dialog).count() == 1
 
 
 def test_everything_at_once_leaves_the_client_somewhere(say_switch, make_agent, superuser):

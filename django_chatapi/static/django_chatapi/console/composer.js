@@ -209,7 +209,7 @@ export class Composer {
         while (waiting.length) {
             const { mode, text, key } = waiting[0];
             try {
-                await (mode === "note" ? api.note(id, text) : api.send(id, text, key));
+                await (mode === "note" ? api.note(id, text, key) : api.send(id, text, key));
                 waiting.shift();
                 calm();
                 this.#onSent(id, mode);
