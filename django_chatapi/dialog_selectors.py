@@ -257,9 +257,14 @@ def changes_of(dialog: Dialog) -> list[DialogChange]:
 def clients_to_take(sight: Sight, search: str, channel_pk: int | None) -> list[Client]:
     """Clients whose id begins with a text, on the channels that an agent sees. The whole id comes first.
 
-    The channels are spelled out because the indexes begin with them.
+    Those whose dialog the agent does not see are left out. The channels are spelled out because the indexes begin
+    with them.
     """
     clients = Client.objects.select_related("channel", "dialog")
+    if not sight.everything:
+        # Without a group the dialog is for all, or there is none.
+        seen = Q(dialog__group__isnull=True) | Q(dialog__group__in=sight.group_pks)
+        clients = clients.filter(seen | Q(dialog__agent=sight.agent_pk))
     if channel_pk is not None:
         clients = clients.filter(channel=channel_pk) if sight.sees_channel(channel_pk) else clients.none()
     elif sight.everything:

@@ -29,6 +29,7 @@ from ..constants import (
 )
 from ..exceptions import (
     AlreadyTaken,
+    ClientNotFound,
     DialogClosed,
     DialogNotFound,
     IdempotencyConflict,
@@ -142,7 +143,7 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
 
     Raises:
         AlreadyTaken
-        DialogNotFound: the bot has just handed the client over to agents of another group.
+        ClientNotFound: the bot has just handed the client over to agents of another group.
     """
     known = client.dialog_id
     with transaction.atomic(using=router.db_for_write(Dialog)):
@@ -156,8 +157,8 @@ def take_client(*, client: Client, agent: Any) -> Dialog:
             _give(client, dialog)
         else:
             dialog = _current(Dialog(pk=client.dialog_id, client=client))
-            if dialog.pk != known:
-                _check_seen(dialog, agent)
+            if dialog.pk != known and not dialog_selectors.sight_of(agent).sees(dialog):
+                raise ClientNotFound
         _take(dialog, agent)
         announce_on_commit(client)
     return dialog

@@ -40,7 +40,7 @@ class DeskViewSet(AgentViewSet):
                         "clientId": client.client_id,
                         "channel": client.channel.name,
                         "channelId": client.channel_id,
-                        "dialogId": client.dialog_id if client.dialog and self.sight.sees(client.dialog) else None,
+                        "dialogId": client.dialog_id,
                         "state": client.dialog.state if client.dialog else "bot",
                         "lastActivityAt": format_time(client.last_activity_at)
                         if client.last_activity_at

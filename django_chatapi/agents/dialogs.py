@@ -13,7 +13,7 @@ from ..actions import dialogs
 from ..api.base import validated
 from ..api.requests import idempotency_key
 from ..constants import DialogState
-from ..exceptions import ClientNotFound, DialogNotFound, InvalidRequest
+from ..exceptions import ClientNotFound, InvalidRequest
 from ..models import AgentGroup, Channel, Connection, Dialog
 from ..tokens import mask
 from ..wire.agent_inputs import (
@@ -69,10 +69,8 @@ class DialogViewSet(AgentViewSet):
         if channel is None or not self.sight.sees_channel(channel.pk):
             raise ClientNotFound
         client = selectors.find_client(channel, valid["client_id"])
-        if client is None:
+        if client is None or (client.dialog is not None and not self.sight.sees(client.dialog)):
             raise ClientNotFound
-        if client.dialog is not None and not self.sight.sees(client.dialog):
-            raise DialogNotFound  # it waits for another group, or was taken in it
         return Response(dialog_row(dialogs.take_client(client=client, agent=request.user)))
 
     @schema.retrieve_dialog

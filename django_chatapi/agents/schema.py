@@ -96,7 +96,6 @@ take_client = _describe(
     "Take a client that nobody handed over",
     AlreadyTaken,
     ClientNotFound,
-    DialogNotFound,
     answer=documents.DialogDocument,
     request=inputs.TakeClientInput,
     examples=[OpenApiExample("Client", {"channelId": 1, "clientId": "test"}, request_only=True)],
@@ -203,7 +202,8 @@ set_presence = _describe(
 list_clients = _describe(
     "Find clients, also those that are with the bot",
     answer=documents.FoundClientsDocument,
-    description="At most 20. `POST dialogs` takes one.",
+    description="At most 20, without those that wait for groups of others, or are with them. `POST dialogs` takes "
+    "one.",
     parameters=[inputs.ClientsInput],
 )
 list_canned_answers = _describe(

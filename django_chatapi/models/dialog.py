@@ -17,7 +17,7 @@ from .fields import ExactCharField, JSONTextField
 
 
 class AgentGroup(models.Model):
-    """Agents of one channel. Who is in any group of a channel sees the channel's clients."""
+    """Agents of one channel. Who is in one sees the channel's clients, but for those of other groups."""
 
     channel = models.ForeignKey(
         Channel, models.CASCADE, related_name="agent_groups", db_index=False, verbose_name=_("channel")

@@ -16,7 +16,7 @@ from django_chatapi import checks, dialog_selectors
 from django_chatapi.actions import dialogs
 from django_chatapi.agents import live
 from django_chatapi.constants import MAX_NAME_LENGTH, MessageType
-from django_chatapi.exceptions import DialogNotFound, IdempotencyConflict
+from django_chatapi.exceptions import ClientNotFound, DialogNotFound, IdempotencyConflict
 from django_chatapi.models import AgentGroup, Client, Dialog, DialogChange, DialogNote, Message
 from django_chatapi.routing import console_path
 
@@ -123,7 +123,7 @@ def test_a_client_whom_the_bot_hands_to_another_group_meanwhile_is_not_taken(cha
     make_dialog(channel, "test", group="Sales")
     Client.objects.update(last_sequence=5)  # as the hand-over would have
 
-    with pytest.raises(DialogNotFound):
+    with pytest.raises(ClientNotFound):
         dialogs.take_client(client=with_bot, agent=agent)
 
     check()

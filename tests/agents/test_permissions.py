@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, Permission
 from rest_framework.authentication import BasicAuthentication, TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from django_chatapi import dialog_selectors
 from django_chatapi.agents.base import AgentViewSet
 from django_chatapi.models import AgentGroup, AgentPresence, CannedAnswer, Dialog, DialogNote, Message
 
@@ -382,20 +383,38 @@ def test_lists_show_ones_own_groups_and_what_is_for_all(for_sales, channel, agen
     assert Colleague(sales).listed(state, search="ann") == ["ann"]
 
 
-def test_a_client_of_another_group_cannot_be_taken_by_its_id_either(for_sales, channel, agent):
+def test_a_client_of_another_group_is_not_found_and_cannot_be_taken_by_its_id_either(for_sales, channel, agent):
     before = world()
     kim = Colleague(agent)
 
+    found = kim.look("clients", search="ann")["clients"]
     response = kim.post("dialogs", {"channelId": channel.pk, "clientId": "ann"})
 
     if for_sales.state == "closed":  # the client is with the bot again, and anybody's
+        assert [client["state"] for client in found] == ["bot"]
         assert response.json()["agent"] == "kim"
         return
-    assert refused(response) == (404, "dialog_not_found")
+    assert found == []
+    assert refused(response) == (404, "client_not_found")
+    assert response.content == kim.post("dialogs", {"channelId": channel.pk, "clientId": "nobody"}).content
     assert world() == before
-    # That there is such a client, and that it is not with the bot, is no secret on the channel.
-    (found,) = kim.look("clients", search="ann")["clients"]
-    assert (found["dialogId"], found["state"]) == (None, for_sales.state)
+
+
+def test_of_clients_with_agents_those_are_found_whose_dialog_one_sees(channel, caller, agent, sales, superuser):
+    caller.send("hi", client_id="with the bot")
+    make_dialog(channel, "with all")
+    make_dialog(channel, "with support", state="open", agent=sales, group="Support")
+    make_dialog(channel, "with kim", state="open", agent=agent, group="Sales")
+    for number in range(dialog_selectors.CLIENTS):  # which do not take the places of the others
+        make_dialog(channel, f"with sales {number}", group="Sales")
+
+    def found(user, **query):
+        clients = Colleague(user).look("clients", search="with", **query)["clients"]
+        return {client["clientId"] for client in clients}
+
+    seen = {"with the bot", "with all", "with support", "with kim"}
+    assert found(agent) == found(agent, channelId=channel.pk) == seen
+    assert len(found(sales)) == len(found(superuser)) == dialog_selectors.CLIENTS
 
 
 def test_a_dialog_moves_out_of_sight_with_its_group(channel, agent, sales):

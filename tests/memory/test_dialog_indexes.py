@@ -97,6 +97,9 @@ def make_crowd() -> Crowd:
             return rare
         return unserved if number % 10 == 0 else made[1 + number * 7 % (CHANNELS - 2)]
 
+    def state_of(number: int) -> str:
+        return STATES[number // 7 % len(STATES)]
+
     clients = [
         Client(
             pk=number + 1,
@@ -104,13 +107,14 @@ def make_crowd() -> Crowd:
             client_id=f"{WORDS[number // 10 % 10]}-{number}" if number % 1000 else f"zoe-{number}",
             created_at=start,
             last_sequence=1,
+            dialog_id=number + 1 if state_of(number) != "closed" else None,
         )
         for number in range(CLIENTS)
     ]
     copy(clients)
 
     def dialog_of(number: int, client: Client) -> Dialog:
-        state = STATES[number // 7 % len(STATES)]
+        state = state_of(number)
         moment = start + dt.timedelta(seconds=number * 7919 % DIALOGS * 60)
         if client.channel_id == rare.pk:
             moment = start + dt.timedelta(seconds=number, days=400 if state == "waiting" else -400)
@@ -288,6 +292,7 @@ def test_clients_to_take_are_found_by_the_beginning_of_their_id(crowd, viewer, s
     )
 
     assert all(client.client_id.startswith(search) for client in found)
+    assert all(client.dialog is None or sight.sees(client.dialog) for client in found)
     assert found or search == "nobody" or viewer != "superuser" or of_channel
 
 
