@@ -100,7 +100,8 @@ def check_connections(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
                 Warning(
                     f"The database “{alias}” keeps connections open (CONN_MAX_AGE) and the site runs under ASGI, "
                     "where each request has a thread of its own: connections pile up until the server refuses.",
-                    hint='Set CONN_MAX_AGE to 0 and, with psycopg, OPTIONS = {"pool": True}.',
+                    hint='Set CONN_MAX_AGE to 0 and, with psycopg, OPTIONS = {"pool": {"min_size": 2, '
+                    '"max_size": 20}}: as many as requests are answered at once, and EVENTS_DB_THREADS more.',
                     id="django_chatapi.W001",
                 )
             )

@@ -21,13 +21,23 @@ _executors: dict[bool, ThreadPoolExecutor] = {}
 async def in_database_thread(work: Callable[[], T], *, urgent: bool = False) -> T:
     """Run ``work``, which may use the database, in one of ``EVENTS_DB_THREADS`` threads.
 
-    The threads keep their connections, also where requests do not. ``work`` is run again on a new connection when
-    the database failed it, whether it raised or made a response of the failure, so it must bear being run twice.
+    The threads keep their connections, also where requests do not, but give back those of a pool. ``work`` is run
+    again on a new connection when the database failed it, whether it raised or made a response of the failure, so
+    it must bear being run twice.
 
     Args:
         urgent: it waits behind other urgent work only. Half of the threads, if there are several, are for it.
     """
-    return await asyncio.get_running_loop().run_in_executor(_threads(urgent), _with_fresh_connection, work)
+    return await asyncio.get_running_loop().run_in_executor(_threads(urgent), _work_off, work)
+
+
+def _work_off(work: Callable[[], T]) -> T:
+    try:
+        return _with_fresh_connection(work)
+    finally:
+        for connection in connections.all(initialized_only=True):
+            if connection.settings_dict["OPTIONS"].get("pool"):
+                connection.close()
 
 
 def _with_fresh_connection(work: Callable[[], T]) -> T:

@@ -151,6 +151,7 @@ def test_w001_connections_kept_open_under_asgi(settings, databases):
     assert "“default”" in problems[0].msg
     assert "“forever”" in problems[1].msg
     assert "CONN_MAX_AGE" in problems[0].hint
+    assert "max_size" in problems[0].hint
 
 
 def test_w001_is_no_matter_under_wsgi_or_without_persistent_connections(settings, databases):
