@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import Any, TypeVar
 
 from django.core.handlers.asgi import ASGIRequest
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
@@ -123,22 +123,22 @@ class EventsDoor:
         body = poll.text(feed).encode()
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, length]})
-        if not poll.by_position:
-            await send({"type": "http.response.body", "body": body})
-            await _keep(poll, feed)
+        await _send_chunk(send, body[:-1])
+        if leaving.done():
             return
-        # Who has the whole answer asks again at once, and has to find the position moved: so the last byte comes
-        # after it.
-        await send({"type": "http.response.body", "body": body[:-1], "more_body": True})
-        if not leaving.done():
+        # Who goes on by position and has the whole answer asks again at once, and has to find the position moved:
+        # so the last byte comes after it.
+        if poll.by_position:
             await _keep(poll, feed)
-            await send({"type": "http.response.body", "body": body[-1:]})
+        await send({"type": "http.response.body", "body": body[-1:]})
+        if not poll.by_position:
+            await _keep(poll, feed)
 
     async def _stream(self, poll: Poll, waiter: Waiter, headers: Headers, leaving: Leaving, send: Send) -> None:
         others = [header for header in headers if header[0] != b"content-type"]
         own = [(b"content-type", STREAM.encode()), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": [*others, *own]})
-        await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
+        await _send_chunk(send, b": open\n\n")
         reason = Woken.NEWS
         loop = asyncio.get_running_loop()
         looked_at = loop.time()
@@ -151,10 +151,12 @@ class EventsDoor:
                 if not await _is_open(poll):
                     break
             if feed.entries:
-                await _send_chunk(send, poll.stream_text(feed))
+                await _send_chunk(send, poll.stream_text(feed).encode())
+                if leaving.done():
+                    return
                 await _keep(poll, feed)
             elif reason is Woken.TIMEOUT:
-                await _send_chunk(send, ": still here\n\n")
+                await _send_chunk(send, b": still here\n\n")
         await send({"type": "http.response.body", "body": b""})
 
     async def _next(self, poll: Poll, waiter: Waiter, leaving: Leaving, seconds: float) -> tuple[Feed, Woken]:
@@ -165,7 +167,7 @@ class EventsDoor:
         while True:
             try:
                 feed = await _unless_left(leaving, poll.read, urgent=news) or Feed([], poll.position)
-            except DatabaseError as error:
+            except Error as error:
                 feed = poll.nothing(error)
             poll.position = waiter.position = feed.upto
             if feed.entries:
@@ -180,14 +182,14 @@ class EventsDoor:
 async def _is_open(poll: Poll) -> bool:
     try:
         return await in_database_thread(poll.is_open)
-    except DatabaseError:
+    except Error:
         return True  # the next look tells
 
 
 async def _keep(poll: Poll, feed: Feed) -> None:
     try:
         await in_database_thread(partial(poll.written, feed))
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("A position could not be kept: %s", type(error).__name__)
 
 
@@ -209,8 +211,11 @@ async def _send_response(send: Send, response: HttpResponse) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-async def _send_chunk(send: Send, text: str) -> None:
-    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+async def _send_chunk(send: Send, body: bytes) -> None:
+    """Send a part of the body, and return when the server has rid itself of it, as far as it tells."""
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    # A server lets its callers wait for a slow reader when they come with more, not before.
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
 
 
 def _headers(response: HttpResponse) -> Headers:

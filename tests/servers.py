@@ -102,10 +102,21 @@ def printed(running: "subprocess.Popen[bytes]") -> str:
 
 @contextlib.contextmanager
 def web_server(kind: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server of the example project: ``asgi`` (uvicorn) or ``wsgi`` (granian). Gives its address."""
+    """A server of the example project: ``asgi`` (uvicorn) or ``wsgi`` (granian). Gives its address.
+
+    ``counting`` is the first with ``/counts`` (see ``tests.events.counting``), and logs no requests.
+    """
     port = free_port()
     commands = {
         "asgi": ["uvicorn", "example_project.asgi:application", "--port", str(port), "--log-level", "info"],
+        "counting": [
+            "uvicorn",
+            "tests.events.counting:application",
+            "--port",
+            str(port),
+            "--log-level",
+            "warning",
+        ],
         "wsgi": ["granian", "--interface", "wsgi", "example_project.wsgi:application", "--port", str(port)],
     }
     with process(*commands[kind], **env) as running:

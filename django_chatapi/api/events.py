@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from django.http import HttpResponseBase
 from rest_framework.request import Request
 
@@ -34,7 +34,7 @@ class EventsViewSet(ChannelViewSet):
     def events(self, request: Request, token: str) -> HttpResponseBase:
         poll = self.open_poll(request)
         feed = _hold(poll)
-        # What follows a yield runs when the server comes for more: then it has written what it got.
+        # What follows a yield runs when the server comes for more: then it has written most of what it got.
         return streamed(request, _chunks(poll, feed))
 
     def open_poll(self, request: Request) -> Poll:
@@ -104,13 +104,20 @@ def _wait(poll: Poll) -> Feed:
 def _read(poll: Poll) -> Feed:
     try:
         return poll.read()
-    except DatabaseError as error:
+    except Error as error:
         return poll.nothing(error)
 
 
+#: The size of the parts of a response, in bytes.
+_PART = 65_536
+
+
 def _chunks(poll: Poll, feed: Feed) -> Iterator[bytes]:
-    yield poll.text(feed).encode()
+    body = poll.text(feed).encode()
+    # In parts, since servers come for more before they have written what they got, but only so many times.
+    for start in range(0, len(body), _PART):
+        yield body[start : start + _PART]
     try:
         poll.written(feed)
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("A position could not be kept: %s", type(error).__name__)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, router, transaction
+from django.db import Error, router, transaction
 from django.utils import timezone
 
 from .. import selectors
@@ -65,7 +65,7 @@ class Poll:
             return False
         return rows.find(Client, id=self.client_pk) is not None
 
-    def nothing(self, error: DatabaseError) -> Feed:
+    def nothing(self, error: Error) -> Feed:
         """What there is to tell while the database is away: the caller asks again from the same place."""
         logger.warning("Events could not be read: %s", type(error).__name__)
         return Feed([], self.position)

@@ -1,7 +1,6 @@
 """Crowds at the ASGI door: thousands who leave at any moment, and thousands who come back at once."""
 
 import asyncio
-import contextlib
 import json
 import random
 import socket
@@ -12,9 +11,9 @@ import httpx
 import pytest
 
 from django_chatapi.actions.turns import client_for
-from tests.servers import free_port, process, wait_until
+from tests.servers import wait_until
 
-from .helpers import answers, disconnecting, say, site_environment
+from .helpers import answers, disconnecting, say, site
 
 resource = pytest.importorskip("resource", reason="limits on descriptors are set the POSIX way")
 
@@ -60,18 +59,8 @@ class Server:
 
 @pytest.fixture
 def server(channel):
-    port = free_port()
-    command = ["uvicorn", "tests.events.counting:application", "--port", str(port), "--log-level", "warning"]
-    with process(*command, **site_environment()) as running:
-        server = Server(port, running.pid)
-
-        def answering():
-            assert running.poll() is None, "the server ended"
-            with contextlib.suppress(httpx.TransportError):
-                return server.counts()
-
-        wait_until(answering, what="the server's start")
-        yield server
+    with site("counting") as (address, running):
+        yield Server(int(address.rpartition(":")[2]), running.pid)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 import redis
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.test import Client as DjangoClient
 from django.utils import timezone
 
 from django_chatapi.actions import pushes
@@ -396,6 +397,27 @@ def test_a_restart_of_the_database_costs_waiters_at_most_an_empty_answer(own_pos
 
 def answers_of(response):
     return [item["event"]["data"]["answer"] for item in response.json()["events"] if item["type"] != "request"]
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError], ids=lambda error: error.__name__)
+@pytest.mark.parametrize("failing", ["read", "written"])
+def test_a_database_that_is_away_costs_callers_no_error(failing, error, channel, monkeypatch, one_database_thread):
+    client_for(channel=channel, client_id="ann")
+    say("ann", "hello")
+
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(Poll, failing, fail)
+    path = f"/chatapi/{channel.token}/events"
+
+    sent = asyncio.run(call(path, b"clientId=ann&timeout=0"))
+    response = DjangoClient().get(path, {"clientId": "ann", "timeout": 0})
+
+    said = [] if failing == "read" else ["hello"]
+    assert sent[0]["status"] == response.status_code == 200
+    assert answers(json.loads(b"".join(message["body"] for message in sent[1:]))) == said
+    assert answers(json.loads(response.getvalue())) == said
 
 
 # A message at every point of the way of a poll
