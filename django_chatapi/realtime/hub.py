@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, NamedTuple
@@ -18,6 +19,10 @@ logger = logging.getLogger("django_chatapi.realtime")
 
 #: How often memberships in the layer's groups are renewed, in seconds: a flushed layer has forgotten them.
 RENEW_EVERY = 30.0
+#: How long it is remembered when the newest poll of a connection began, in seconds, and of how many connections: an
+#: older one that was opened more slowly, or in another process, may register after it.
+_REMEMBERED_FOR = 5.0
+_REMEMBERED = 10_000
 #: Pause before the layer is asked again after it failed, in seconds.
 _RETRY_PAUSE = 1.0
 
@@ -88,6 +93,8 @@ class Hub:
         self._loop = loop
         self._read_sequences = read_sequences
         self._waiters: dict[int, set[Waiter]] = {}
+        # By connection: when its newest poll began, and when that was heard. In the order of the latter.
+        self._begun: OrderedDict[Key, tuple[int, float]] = OrderedDict()
         self._listener: Callable[[dict[int, int]], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -97,13 +104,14 @@ class Hub:
         return sum(map(len, self._waiters.values()))
 
     def register(self, key: Key, position: int, started: int) -> Waiter:
-        """Begin to listen; an older poll of the same connection ends.
+        """Begin to listen; an older poll of the same connection ends, be it this one.
 
         Register before reading: what is committed after the read wakes the waiter; what was before, is read.
         """
         self._start()
         waiter = Waiter(key, position, started)
-        self.replace(key, started)
+        if self.replace(key, started) > started:
+            waiter.wake(Woken.REPLACED)
         self._waiters.setdefault(key.client_pk, set()).add(waiter)
         if self._closing:
             waiter.wake(Woken.SHUTDOWN)
@@ -137,11 +145,30 @@ class Hub:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.wake, news)
 
-    def replace(self, key: Key, started: int) -> None:
-        """End the polls of this connection that began before ``started`` (nanoseconds since the epoch)."""
+    def replace(self, key: Key, started: int) -> int:
+        """End the polls of this connection that began before ``started`` (nanoseconds since the epoch).
+
+        Returns:
+            When the newest one began that is known of.
+        """
+        newest = self._newest(key, started)
         for waiter in self._waiters.get(key.client_pk, ()):
-            if waiter.key == key and waiter.started < started:
-                waiter.wake(Woken.REPLACED)
+            if waiter.key == key:
+                newest = max(newest, waiter.started)
+                if waiter.started < started:
+                    waiter.wake(Woken.REPLACED)
+        return newest
+
+    def _newest(self, key: Key, started: int) -> int:
+        now = self._loop.time()
+        begun = self._begun
+        while begun and (len(begun) >= _REMEMBERED or next(iter(begun.values()))[1] < now - _REMEMBERED_FOR):
+            begun.popitem(last=False)
+        if key in begun and begun[key][0] >= started:
+            return begun[key][0]
+        begun[key] = started, now
+        begun.move_to_end(key)
+        return started
 
     def shut_down_soon(self) -> None:
         """Have every waiter answered, now and from now on: the process is about to end."""

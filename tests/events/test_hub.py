@@ -143,6 +143,49 @@ def test_word_of_an_older_poll_that_comes_late_ends_nobody():
     with_hub(test)
 
 
+def test_the_older_poll_ends_also_when_it_registers_later():
+    async def test(hub):
+        newer = hub.register(ANN, 0, 2)
+        older, other = hub.register(ANN, 0, 1), hub.register(Key(1, "b"), 0, 1)
+
+        assert await older.wait(PATIENCE) is Woken.REPLACED
+        assert await newer.wait(0.01) is Woken.TIMEOUT
+        assert await other.wait(0.01) is Woken.TIMEOUT
+        for waiter in (older, other, newer):
+            hub.unregister(waiter)
+
+    with_hub(test)
+
+
+def test_the_older_poll_ends_also_when_word_of_a_newer_one_came_before_it():
+    async def test(hub):
+        hub.replace(ANN, 2)  # began in another process
+        hub.replace(ANN, 1)
+        older = hub.register(ANN, 0, 1)
+
+        assert await older.wait(PATIENCE) is Woken.REPLACED
+        hub.unregister(older)
+
+    with_hub(test)
+
+
+def test_of_ever_so_many_connections_the_latest_are_remembered(monkeypatch):
+    monkeypatch.setattr("django_chatapi.realtime.hub._REMEMBERED", 10)
+
+    async def test(hub):
+        for client_pk in range(100):
+            hub.replace(Key(client_pk, ""), 2)
+        assert len(hub._begun) == 10
+        waiters = [hub.register(Key(client_pk, ""), 0, 1) for client_pk in (99, 0)]
+
+        assert await waiters[0].wait(PATIENCE) is Woken.REPLACED
+        assert await waiters[1].wait(0.01) is Woken.TIMEOUT
+        for waiter in waiters:
+            hub.unregister(waiter)
+
+    with_hub(test)
+
+
 def test_at_shutdown_all_are_answered_those_who_come_later_too():
     async def test(hub):
         early = hub.register(ANN, 0, 1)
