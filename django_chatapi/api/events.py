@@ -39,7 +39,10 @@ class EventsViewSet(ChannelViewSet):
 
     def open_poll(self, request: Request) -> Poll:
         """Check the request and open its poll."""
-        valid = validated(EventsInput, request.query_params.dict())
+        query = request.query_params.dict()
+        if "types" in query:  # once for all, or once for each
+            query["types"] = ",".join(request.query_params.getlist("types"))
+        valid = validated(EventsInput, query)
         self.check_signature(request, valid["client_id"])
         if "Last-Event-ID" in request.headers:
             valid["cursor"] = request.headers["Last-Event-ID"]

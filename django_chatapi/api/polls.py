@@ -20,6 +20,9 @@ from ..selectors import EventFilter, Feed
 from ..wire.envelope import read_cursor
 from ..wire.events import events_text, stream_text
 
+#: The media type of an event stream.
+STREAM = "text/event-stream"
+
 logger = logging.getLogger("django_chatapi.api")
 
 #: How long the answer to a poll is held back that a newer one of its connection has ended, in seconds. Two pages

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from ..constants import EVENT_TYPES
 from ..exceptions import (
     BotFailed,
     BotTimeout,
@@ -25,6 +26,7 @@ from ..exceptions import (
 )
 from ..wire import documents, inputs
 from .errors import NotAcceptable, Throttled, UnsupportedMediaType
+from .polls import STREAM
 
 TAG = "Chat API"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -185,12 +187,37 @@ send_async = _describe(
     },
     examples=[OpenApiExample("Text", {"clientId": "test", "query": "hi"}, request_only=True)],
 )
+_what_happened = "What happened. In a stream the data of each event is one of `events`, and its id a cursor."
 events = _describe(
     summary="Wait for events",
     description="Long polling: answers at once when there is something, otherwise with the next event, at the "
     "latest after `timeout` seconds. Where the site runs the ASGI door, `Accept: text/event-stream` streams.",
-    parameters=[_token, _signature, inputs.EventsInput],
-    responses={200: OpenApiResponse(documents.EventsDocument, "What happened."), **_errors(TooManyPolls)},
+    parameters=[
+        _token,
+        _signature,
+        inputs.EventsInput,
+        # Again, since a serializer cannot say that a list is one parameter.
+        OpenApiParameter(
+            "types",
+            str,
+            many=True,
+            explode=False,
+            enum=EVENT_TYPES,
+            description=str(inputs.EventsInput().fields["types"].help_text),
+        ),
+        OpenApiParameter(
+            "Last-Event-ID",
+            str,
+            OpenApiParameter.HEADER,
+            description="The id of the last event of a stream, which browsers send when they resume: a cursor. "
+            "Wins over cursor.",
+        ),
+    ],
+    responses={
+        (200, "application/json"): OpenApiResponse(documents.EventsDocument, _what_happened),
+        (200, STREAM): OpenApiResponse(str, _what_happened),
+        **_errors(TooManyPolls),
+    },
 )
 history = _describe(
     summary="The messages of a client, oldest first",

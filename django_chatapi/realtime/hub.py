@@ -19,8 +19,8 @@ logger = logging.getLogger("django_chatapi.realtime")
 
 #: How often memberships in the layer's groups are renewed, in seconds: a flushed layer has forgotten them.
 RENEW_EVERY = 30.0
-#: How long it is remembered when the newest poll of a connection began, in seconds, and of how many connections: an
-#: older one that was opened more slowly, or in another process, may register after it.
+#: How long it is remembered when the newest poll of a connection began, in seconds, and of how many connections:
+#: an older one that was opened more slowly, or in another process, may register after it.
 _REMEMBERED_FOR = 5.0
 _REMEMBERED = 10_000
 #: Pause before the layer is asked again after it failed, in seconds.

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from ..constants import MessageType, Status
+from ..constants import EVENT_TYPES, MessageType, Status
 
 
 class ReplyDocument(serializers.Serializer[Any]):
@@ -73,9 +73,10 @@ class HistoryDocument(serializers.Serializer[Any]):
 
 
 class EventDocument(serializers.Serializer[Any]):
-    type = serializers.ChoiceField(choices=[*MessageType.values, "state"])
+    type = serializers.ChoiceField(choices=EVENT_TYPES)
     event = serializers.DictField(
-        help_text="The envelope; of a state: clientId, cid, timestamp, and the state that was saved."
+        help_text="The envelope; of a state: clientId, cid, timestamp, and the state that was saved; of what an "
+        "agent does: clientId, agent, timestamp."
     )
 
 

@@ -89,6 +89,14 @@ def test_cid_leaves_out_what_the_connection_saw_in_its_own_responses(listener):
     ]
 
 
+@pytest.mark.parametrize("types", ["request,humanResponse", ["request", "humanResponse"]], ids=["one", "several"])
+def test_types_are_one_parameter_or_several(types, listener):
+    listener.send("hi")
+    say(listener, "hello")
+
+    assert texts(listener.poll(all="true", types=types)) == [("request", "hi"), ("humanResponse", "hello")]
+
+
 def test_a_cursor_goes_on_exactly_behind_its_answer(listener):
     listener.send("one")
     first = listener.poll(all="true")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from django_chatapi import urls
 from django_chatapi.agents import urls as agents_urls
+from django_chatapi.constants import EVENT_TYPES
 from django_chatapi.exceptions import ChatAPIError
 from example_project.wsgi import application
 from tests.conftest import Caller
@@ -89,6 +90,20 @@ def test_every_door_names_its_parameters_errors_and_examples(endpoint, document)
         for content in response.get("content", {}).values():
             for example in content.get("examples", {}).values():
                 assert status == "200" or set(example["value"]) == {"error", "message"}
+
+
+def test_the_events_door_is_described_as_it_is(document):
+    operation = document["paths"]["/chatapi/{token}/events"]["get"]
+    parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    event = document["components"]["schemas"]["EventDocument"]["properties"]["type"]
+
+    assert parameters["types"]["explode"] is False  # one parameter, separated by commas
+    assert parameters["types"]["schema"]["items"]["enum"] == sorted(EVENT_TYPES)
+    assert parameters["Last-Event-ID"]["in"] == "header"
+    assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    if "$ref" in str(event):
+        event = document["components"]["schemas"][event["$ref"].rpartition("/")[2]]
+    assert set(event["enum"]) == set(EVENT_TYPES)
 
 
 def test_every_error_of_the_contract_is_described(document):
