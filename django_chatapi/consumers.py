@@ -13,15 +13,17 @@ from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error
 from django.http import HttpResponse
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from .api.errors import error_response
 from .api.events import EventsViewSet
 from .api.hubs import read_sequences
-from .api.polls import REPLACED_PAUSE, Poll
+from .api.polls import REPLACED_PAUSE, STREAM, Poll
 from .conf import chatapi_settings
 from .exceptions import InvalidRequest
 from .realtime.database import in_database_thread
@@ -39,7 +41,6 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Leaving = asyncio.Future[None]
 T = TypeVar("T")
 
-STREAM = "text/event-stream"
 #: After so many heartbeats a stream looks whether it would still be opened.
 _LOOK_AFTER = 4
 
@@ -96,10 +97,11 @@ class EventsDoor:
             return error_response(InvalidRequest(details={"query": [_("Not UTF-8; percent-encode it.")]})), False
 
         def check() -> HttpResponse:
-            response = _open(request, token=token)
-            if hasattr(response, "render"):
-                response.render()
-            return response
+            with translation.override(_language(request)):
+                response = _open(request, token=token)
+                if hasattr(response, "render"):
+                    response.render()
+                return response
 
         return await _unless_left(leaving, check), accepts_stream(request)
 
@@ -177,6 +179,13 @@ class EventsDoor:
             if reason is not Woken.NEWS:
                 return feed, reason
             news = True
+
+
+def _language(request: ASGIRequest) -> str | None:
+    """What the site would answer in: its middleware, among it this choice, does not see the calls of this door."""
+    if "django.middleware.locale.LocaleMiddleware" in settings.MIDDLEWARE:
+        return translation.get_language_from_request(request)
+    return translation.get_language()
 
 
 async def _is_open(poll: Poll) -> bool:

@@ -89,7 +89,11 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 
 
 async def call(
-    path: str, query: bytes, leaving: asyncio.Event | None = None, accept: bytes = b"*/*"
+    path: str,
+    query: bytes,
+    leaving: asyncio.Event | None = None,
+    accept: bytes = b"*/*",
+    language: bytes = b"en",
 ) -> list[dict[str, Any]]:
     """One request of the events door inside this process; gives the ASGI messages that it sent.
 
@@ -107,7 +111,7 @@ async def call(
         sent.append(message)
 
     scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "query_string": query, "root_path": ""}
-    scope["headers"] = [(b"accept", accept)]
+    scope["headers"] = [(b"accept", accept), (b"accept-language", language)]
     await asyncio.wait_for(URLRouter([events_path("chatapi/")])(scope, receive, send), 20)
     return sent
 
