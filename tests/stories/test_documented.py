@@ -1,10 +1,13 @@
 """What docs/events.md prints, as printed: the rule of a proxy, and a client's loop."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -113,3 +116,109 @@ def test_the_loop_in_python_hears_what_is_said(channel):
             loop["listen"](f"{address}/chatapi/{'x' * 20}", "ann", on_event)
 
     assert heard == ["one", "two", "three"]
+
+
+EVENT = {"event": {"data": {"answer": "hello"}}}
+HELLO = (200, {"content-type": "application/json"}, json.dumps({"cursor": "c1", "events": [EVENT, EVENT]}))
+GONE = (
+    404,
+    {"content-type": "application/json"},
+    json.dumps({"error": "x", "message": "There is no such channel."}),
+)
+#: What proxies say in the place of the server.
+OF_PROXIES = [
+    (503, {"retry-after": "Wed, 21 Oct 2037 07:28:00 GMT"}, "busy"),
+    (503, {"retry-after": "7"}, "busy"),
+    (404, {}, "<html>"),
+    (200, {}, "<html>"),
+]
+
+
+def test_the_loop_in_python_bears_what_proxies_say(monkeypatch):
+    loop, answers, pauses, heard = {}, [*OF_PROXIES, HELLO, GONE], [], []
+    exec(printed("python", "def listen("), loop)
+    loop["time"] = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+
+    def get(url, **more):
+        status, headers, text = answers.pop(0)
+        return httpx.Response(status, headers=headers, text=text, request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", get)
+    with pytest.raises(RuntimeError, match="no such channel"):
+        loop["listen"]("http://site", "ann", heard.append)
+
+    assert heard == [EVENT, EVENT]
+    assert len(pauses) == len(OF_PROXIES)
+    assert min(pauses) >= 1
+    assert pauses[1] >= 7
+
+
+#: A browser's parts that Node has not, and calls of the loop: with answers made up, or of a server.
+IN_NODE = """
+globalThis.crypto ??= require("node:crypto").webcrypto;
+const stored = {};
+globalThis.sessionStorage = {
+  getItem: (key) => stored[key] ?? null,
+  setItem: (key, value) => (stored[key] = value),
+};
+const told = { heard: [], pauses: [], calls: 0 };
+const { base, answers, most } = JSON.parse(process.argv[1]);
+if (answers) {
+  globalThis.setTimeout = (go, pause) => { told.pauses.push(pause); process.nextTick(go); };
+  globalThis.fetch = async () => {
+    const [status, headers, text] = answers[told.calls++];
+    return new Response(text, { status, headers });
+  };
+}
+function onEvent(item) {
+  told.heard.push(item.event.data.answer);
+  if (told.heard.length === most) throw new Error("enough");
+}
+listen(base, "ann", onEvent).catch((error) => {
+  console.log(JSON.stringify({ ...told, error: error.message, stored: Object.values(stored) }));
+  process.exit();
+});
+"""
+
+
+@pytest.fixture
+def listen_in_node():
+    """Run the loop in JavaScript until it ends by an error; gives what it did."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+
+    def run(base="http://site", answers=None, most=None):
+        told = json.dumps({"base": base, "answers": answers, "most": most})
+        command = [node, "-e", printed("js", "function listen(") + IN_NODE, told]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_the_loop_in_javascript_hears_what_is_said(channel, listen_in_node):
+    client_for(channel=channel, client_id="ann")
+    with web_server("asgi") as (address, _):
+        talk = in_thread(lambda: [say("ann", text) for text in ("one", "two", "three")])
+        told = listen_in_node(f"{address}/chatapi/{channel.token}", most=3)
+        talk.join()
+
+    assert told["heard"] == ["one", "two", "three"]
+
+
+def test_the_loop_in_javascript_bears_what_proxies_say(listen_in_node):
+    told = listen_in_node(answers=[*OF_PROXIES, HELLO, GONE])
+
+    assert (told["heard"], told["error"]) == (["hello"] * 2, "There is no such channel.")
+    assert len(told["pauses"]) == len(OF_PROXIES)
+    assert all(pause is not None and pause >= 1000 for pause in told["pauses"])
+    assert told["pauses"][1] >= 7000
+
+
+def test_an_error_of_the_page_ends_the_loop_behind_the_event(listen_in_node):
+    told = listen_in_node(answers=[HELLO] * 3, most=1)
+
+    assert (told["heard"], told["error"]) == (["hello"], "enough")
+    assert json.loads(told["stored"][0])["cursor"] == "c1"
