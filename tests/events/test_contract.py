@@ -63,7 +63,7 @@ def test_nothing_happens_within_the_timeout(listener):
 
 def test_without_all_come_replies_of_agents_late_answers_and_the_bots_own_messages(listener):
     listener.send("hi")
-    listener.send("/slow 3.5")
+    listener.send("/slow 6")
     say(listener, "an agent")
     say(listener, "the bot", MessageType.BOT_RESPONSE)
     wait_until(lambda: Message.objects.filter(route="late").exists(), what="the late answer")

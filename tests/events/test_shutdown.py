@@ -22,14 +22,15 @@ def test_a_server_that_is_told_to_stop_answers_the_polls_it_holds(kind, channel)
     client_for(channel=channel, client_id="ann")
     cids = ["a", "b", "c"]
 
-    def poll(cid):
-        query = {"clientId": "ann", "cid": cid, "timeout": 50}
+    def poll(cid, timeout=50):
+        query = {"clientId": "ann", "cid": cid, "timeout": timeout}
         response = httpx.get(f"{address}/chatapi/{channel.token}/events", params=query, timeout=60)
         return response.status_code, response.json()["events"], time.monotonic()
 
     with site(kind, EVENTS_SWEEP=NEVER) as (address, running), ThreadPoolExecutor(len(cids)) as threads:
         held = [threads.submit(poll, cid) for cid in cids]
         wait_until(lambda: Connection.objects.filter(connection_id__in=cids).count() == 3, what="the polls' begin")
+        assert poll("comes behind all others", 0.3)[0] == 200
         told = time.monotonic()
         end(running)
         outcomes = [waiting.result(timeout=1) for waiting in held]
