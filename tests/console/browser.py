@@ -115,7 +115,7 @@ class Desk:
 
     def check(self) -> None:
         """Nothing happened that never should, whatever a test does."""
-        assert self.errors == []
+        assert self.errors == [], self.errors
         assert self.asked == []
         if not self.page.is_closed():
             assert self.page.evaluate("window.violations ?? []") == []

@@ -192,7 +192,7 @@ def test_a_client_closes_with_a_phrase(desk, ann, phrase):
     ann.send(phrase)
     expect(desk.entries).to_contain_text("Closed by the client")
     expect(desk.gate).to_contain_text("This dialog is closed")
-    expect(desk.field).to_be_hidden()
+    expect(desk.field).not_to_be_editable()
     expect(desk.page.locator("#console-close")).to_be_hidden()
     desk.counts("mine", 0)
     assert dialog_of("ann").state == "closed"

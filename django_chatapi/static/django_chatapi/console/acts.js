@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { config } from "./config.js";
 import { chooseTarget, confirmClosing, isAsking } from "./dialogs.js";
 import { mayHandle } from "./head.js";
+import { holdKeys, releaseKeys } from "./keys.js";
 import { calm, complain } from "./notices.js";
 
 export class Acts {
@@ -31,21 +32,30 @@ export class Acts {
         return id === this.#given;
     }
 
-    take(row) {
-        if (row.state !== "waiting") {
-            return Promise.resolve();
+    /** Who waits, or is with the bot again. */
+    async take(row) {
+        if (row.state === "waiting") {
+            await this.#take(row, () => api.take(row.id));
+        } else if (row.state === "closed") {
+            await this.takeClient(row);
         }
-        return this.#do(row, () => api.take(row.id), this.#onTaken);
     }
 
     /** A client that nobody handed over, or whose last dialog is closed. */
     takeClient(client) {
-        return this.#do(client, () => api.takeClient(client.channelId, client.clientId), this.#onTaken);
+        return this.#take(client, () => api.takeClient(client.channelId, client.clientId));
     }
 
     /** A colleague's dialog, where ``mayTakeOver`` says so. */
     takeOver(row) {
-        return this.#do(row, () => api.transfer(row.id, { agent: config.username }), this.#onTaken);
+        return this.#take(row, () => api.transfer(row.id, { agent: config.username }));
+    }
+
+    /** Whoever takes a client may go on typing at once, before there is a field. */
+    async #take(client, call) {
+        holdKeys();
+        await this.#do(client, call, this.#onTaken);
+        releaseKeys();
     }
 
     async transfer(row) {

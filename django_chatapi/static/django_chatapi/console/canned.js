@@ -13,17 +13,21 @@ export class CannedAnswers {
     #button = document.getElementById("console-canned-button");
     #channel;
     #onChosen;
-    #cache = new Map();
+    #onUnknown;
+    #cache = new Map(); // by channel: promises of answers
     #offered = [];
     #at = 0;
     #byButton = false;
     #asked = 0;
+    #isPending = false;
+    #entered = false; // before the answers were there
 
-    /** ``channel`` says whose answers; ``onChosen`` follows every insertion. */
-    constructor({ field, channel, onChosen }) {
+    /** ``channel`` says whose answers; ``onChosen`` follows every insertion, ``onUnknown`` Enter on no shortcut. */
+    constructor({ field, channel, onChosen, onUnknown }) {
         this.#field = field;
         this.#channel = channel;
         this.#onChosen = onChosen;
+        this.#onUnknown = onUnknown;
         this.#button.addEventListener("click", () => {
             const open = this.isOpen;
             this.#field.focus();
@@ -53,6 +57,10 @@ export class CannedAnswers {
 
     /** Whether the key was meant for the list. */
     key(event) {
+        if (this.#isPending && event.key === "Enter" && !event.shiftKey) {
+            this.#entered = true;
+            return true;
+        }
         if (!this.isOpen) {
             return false;
         }
@@ -79,8 +87,14 @@ export class CannedAnswers {
         }
     }
 
+    /** So that they are there before the first shortcut is typed. */
+    load() {
+        this.#answers().catch(() => {}); // Asked for again with the first shortcut.
+    }
+
     close() {
         this.#asked += 1;
+        this.#isPending = false;
         this.#list.hidden = true;
         this.#byButton = false;
         this.#button.setAttribute("aria-expanded", "false");
@@ -91,22 +105,26 @@ export class CannedAnswers {
         const { value } = this.#field;
         if (/^\/[^\s/]*$/u.test(value)) {
             this.#offer(value.slice(1), false);
-        } else if (this.isOpen) {
+        } else if (this.isOpen || this.#isPending) {
             this.close();
         }
     }
 
     async #offer(beginning, byButton) {
         const asked = (this.#asked += 1);
-        let answers;
+        this.#isPending = true;
+        this.#entered = false;
+        let answers = [];
+        let failed = false;
         try {
             answers = await this.#answers();
         } catch {
-            answers = []; // The reply can be typed all the same.
+            failed = true; // The reply can be typed all the same.
         }
         if (asked !== this.#asked) {
             return;
         }
+        this.#isPending = false;
         const wanted = beginning.toLowerCase();
         const starts = answers.filter((answer) => answer.shortcut.toLowerCase().startsWith(wanted));
         // One letter is in almost every text.
@@ -116,21 +134,34 @@ export class CannedAnswers {
         );
         this.#offered = [...starts, ...holds];
         this.#byButton = byButton;
-        if (!this.#offered.length && !byButton && answers.length) {
+        if (this.#entered && !failed) {
+            this.#enter();
+        } else if (!this.#offered.length && !byButton && answers.length) {
             this.close();
-            return;
+        } else {
+            this.#show();
         }
-        this.#show();
     }
 
-    async #answers() {
+    /** What Enter does that came before the answers. */
+    #enter() {
+        if (this.#offered.length) {
+            this.#insert(this.#offered[0]);
+        } else {
+            this.close();
+            this.#onUnknown();
+        }
+    }
+
+    #answers() {
         const channel = this.#channel();
         const known = this.#cache.get(channel);
         if (known && Date.now() - known.at < KEPT_FOR) {
             return known.answers;
         }
-        const { cannedAnswers: answers } = await api.cannedAnswers(channel);
+        const answers = api.cannedAnswers(channel).then((body) => body.cannedAnswers);
         this.#cache.set(channel, { at: Date.now(), answers });
+        answers.catch(() => this.#cache.delete(channel));
         return answers;
     }
 

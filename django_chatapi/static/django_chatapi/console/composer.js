@@ -6,7 +6,8 @@ import { CannedAnswers } from "./canned.js";
 import { config, say } from "./config.js";
 import { setAttributes, setText } from "./dom.js";
 import { mayTakeOver } from "./head.js";
-import { calm, complain } from "./notices.js";
+import { holdKeys } from "./keys.js";
+import { announce, calm, complain } from "./notices.js";
 
 const TYPING_EVERY = 3000; // milliseconds
 const MOST_LINES = 8;
@@ -19,7 +20,13 @@ function newKey() {
     ).join("");
 }
 
+/** Replies come from who has the client, notes from all who see the dialog. */
+function mayWrite(row, mode) {
+    return mode === "note" || (row.state === "open" && row.agent === config.username);
+}
+
 export class Composer {
+    #store;
     #dialog;
     #onSent;
     #form = document.getElementById("console-composer");
@@ -32,6 +39,7 @@ export class Composer {
     #send = document.getElementById("console-send");
     #sending = document.getElementById("console-sending");
     #canned;
+    #locked = false;
     #mode = "reply";
     #id = null;
     #drafts = new Map(); // of all dialogs, until the page is left
@@ -40,13 +48,15 @@ export class Composer {
     #typedAt = 0;
 
     /** ``onSent`` follows a message or note; ``onGate`` is what the button in the field's place does. */
-    constructor({ dialog, onSent, onGate }) {
+    constructor({ store, dialog, onSent, onGate }) {
+        this.#store = store;
         this.#dialog = dialog;
         this.#onSent = onSent;
         this.#canned = new CannedAnswers({
             field: this.#field,
             channel: () => dialog.row?.channelId,
             onChosen: () => this.#changed(),
+            onUnknown: () => this.#submit(),
         });
         this.#gateButton.addEventListener("click", () => onGate());
         for (const button of this.#modes) {
@@ -75,15 +85,31 @@ export class Composer {
         this.#draw(row);
     }
 
-    /** Whether something would be lost with the page: a reply on its way, or a draft. */
+    /** Whether something would be lost with the page: a reply on its way, or a draft that could still be sent. */
     get isBusy() {
-        const written = [...this.#drafts.values()].some((text) => text.trim());
+        const written = [...this.#drafts].some(([place, text]) => {
+            const [id, mode] = place.split(":");
+            const row = this.#store.row(Number(id));
+            return text.trim() && row && mayWrite(row, mode);
+        });
         return written || [...this.#outbox.values()].some((waiting) => waiting.length);
     }
 
-    /** To the field, in this mode; to the button in its place where there is one. */
+    get hasFocus() {
+        return this.#form.contains(document.activeElement);
+    }
+
+    /** To the field, in this mode; or to what says why there is none. */
     focus(mode) {
         this.#choose(mode, true);
+    }
+
+    /** Nothing of this agent would arrive. */
+    lock(locked) {
+        this.#locked = locked;
+        if (this.#dialog.row) {
+            this.#draw(this.#dialog.row);
+        }
     }
 
     get #place() {
@@ -100,9 +126,12 @@ export class Composer {
             this.#draw(row);
         }
         if (focus) {
-            const target = this.#gate.hidden ? this.#field : this.#gateButton.hidden ? null : this.#gateButton;
-            target?.focus();
+            this.#enter();
         }
+    }
+
+    #enter() {
+        (this.#gate.hidden ? this.#field : this.#gateText).focus();
     }
 
     #fill() {
@@ -114,23 +143,39 @@ export class Composer {
 
     #draw(row) {
         const note = this.#mode === "note";
-        const mine = row.state === "open" && row.agent === config.username;
-        const writable = note || mine;
-        const hadFocus = this.#form.contains(document.activeElement);
-        setAttributes(this.#form, { "data-mode": this.#mode, "data-gated": writable ? null : "" });
+        const writable = mayWrite(row, this.#mode);
+        const focused = this.hasFocus ? document.activeElement : null;
+        const isLosing = !writable && focused === this.#field && !this.#field.readOnly;
+        setAttributes(this.#form, { "data-mode": this.#mode });
         for (const button of this.#modes) {
             setAttributes(button, { "aria-pressed": String(button.dataset.mode === this.#mode) });
         }
         this.#gate.hidden = writable;
-        document.getElementById("console-writing").hidden = !writable;
+        // A field that somebody writes in stays under their fingers, and a text where it can be copied.
+        const isKept = writable || focused === this.#field || this.#field.value;
+        document.getElementById("console-writing").hidden = !isKept;
+        document.getElementById("console-tools").hidden = !writable;
+        document.getElementById("console-unsent").hidden = writable || !this.#field.value;
         document.getElementById("console-canned-button").hidden = note;
-        const label = say(note ? "noteLabel" : "replyLabel");
-        setAttributes(this.#field, { "aria-label": label, placeholder: say(note ? "noteHint" : "replyHint") });
+        setAttributes(this.#field, {
+            "aria-label": say(note ? "noteLabel" : "replyLabel"),
+            placeholder: writable ? say(note ? "noteHint" : "replyHint") : null,
+            readonly: !writable || this.#locked,
+        });
+        setText(document.getElementById("console-enter-does"), say(note ? "addsNote" : "sends"));
         setText(this.#send.querySelector("span"), say(note ? "addNote" : "send"));
         this.#drawGate(row);
         this.#showSending();
-        if (hadFocus && writable && !this.#form.contains(document.activeElement)) {
-            this.#field.focus();
+        if (!writable) {
+            this.#canned.close();
+        } else if (!note) {
+            this.#canned.load();
+        }
+        if (isLosing) {
+            announce(this.#gateText.textContent);
+        } else if (focused && !focused.checkVisibility()) {
+            holdKeys();
+            this.#enter();
         }
     }
 
@@ -141,7 +186,7 @@ export class Composer {
         setText(this.#gateText, say(reasons[row.state], { agent: name, client: row.clientId }));
         const label = row.state === "waiting" ? "take" : row.state === "closed" ? "takeAgain" : "takeOver";
         setText(this.#gateButton.querySelector("span"), say(label));
-        this.#gateButton.querySelector("kbd").hidden = row.state !== "waiting";
+        this.#gateButton.querySelector("kbd").hidden = row.state === "open";
         this.#gateButton.hidden = row.state === "open" && !mayTakeOver(row);
     }
 
@@ -185,7 +230,7 @@ export class Composer {
     #submit() {
         const [id, mode, place] = [this.#id, this.#mode, this.#place];
         const text = this.#field.value;
-        if (!text.trim() || id === null || !this.#gate.hidden) {
+        if (!text.trim() || id === null || this.#field.readOnly) {
             return;
         }
         // The same text again after a lost answer is the same message.
@@ -246,6 +291,7 @@ export class Composer {
 
     #showSending() {
         this.#sending.hidden = !this.#outbox.get(this.#id)?.length;
-        setAttributes(this.#send, { "aria-disabled": String(!this.#field.value.trim()) });
+        const isReady = this.#field.value.trim() && !this.#field.readOnly;
+        setAttributes(this.#send, { "aria-disabled": String(!isReady) });
     }
 }

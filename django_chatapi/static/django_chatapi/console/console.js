@@ -10,7 +10,7 @@ import { OpenDialog } from "./dialog.js";
 import { showKeys } from "./dialogs.js";
 import { setAttributes, setText } from "./dom.js";
 import { Head } from "./head.js";
-import { listenForKeys } from "./keys.js";
+import { holdKeys, listenForKeys } from "./keys.js";
 import { Live } from "./live.js";
 import { announce, calm, complain } from "./notices.js";
 import { Panel } from "./panel.js";
@@ -38,7 +38,7 @@ const presence = new Presence();
 const alerts = new Alerts({ store, openId, isOwn: (row) => acts.concerns(row), button: byId("console-sound") });
 const acts = new Acts({ store, onTaken: taken, refresh: () => Promise.all([refreshLists(), refreshDialog()]) });
 const transcript = new Transcript({ onEarlier: () => dialog.earlier().catch(complain) });
-const composer = new Composer({ dialog, onSent: sent, onGate: passGate });
+const composer = new Composer({ store, dialog, onSent: sent, onGate: passGate });
 const queue = new Queue({
     store,
     openId,
@@ -100,6 +100,7 @@ async function refresh() {
 function refuse(error) {
     refused = true;
     live.refuse();
+    composer.lock(error.code !== "logged_out"); // Who logs in again meanwhile goes on writing.
     complain(error);
 }
 
@@ -123,6 +124,7 @@ function showState(state) {
     if (["live", "polling"].includes(state)) {
         if (refused) {
             refused = false;
+            composer.lock(false);
             calm();
         }
         presence.refresh();
@@ -138,7 +140,12 @@ function lose(error) {
     if (!acts.gave(dialog.id)) {
         complain(error);
     }
+    const wasWriting = composer.hasFocus;
     leave();
+    if (wasWriting) {
+        byId("console-nothing").focus();
+        holdKeys();
+    }
 }
 
 /** Asks for the open dialog again; one that this agent no longer sees is left. */
@@ -281,8 +288,11 @@ function sent(id, mode) {
 
 function passGate() {
     const { row } = dialog;
-    const pass = { waiting: acts.take, closed: acts.takeClient, open: acts.takeOver }[row.state];
-    pass.call(acts, row);
+    if (row.state === "open") {
+        acts.takeOver(row);
+    } else {
+        acts.take(row);
+    }
 }
 
 listenForKeys(shortcuts({ acts, composer, dialog, head, leave, narrow: NARROW, panel, queue, search, store }));

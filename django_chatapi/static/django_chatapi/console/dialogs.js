@@ -26,8 +26,26 @@ for (const box of document.querySelectorAll(".console-box")) {
 
 export const isAsking = () => document.querySelector("dialog[open]") !== null;
 
+const SENTENCE = 500; // milliseconds between two letters of one
+
+/** Somebody who goes on typing where a box came up does not confirm it with a space, nor with the sentence's end. */
+function confirmOnPurpose(box) {
+    const confirmedAfter = { " ": performance.now() + SENTENCE, Enter: 0 };
+    box.onkeydown = box.onkeyup = (event) => {
+        const now = performance.now();
+        const isEarly = now < confirmedAfter[event.key];
+        if (isEarly) {
+            event.preventDefault();
+        }
+        if (event.type === "keydown" && (isEarly || /^\S$/u.test(event.key))) {
+            confirmedAfter[" "] = confirmedAfter.Enter = now + SENTENCE;
+        }
+    };
+}
+
 export async function confirmClosing(row) {
     const box = byId("console-closing");
+    confirmOnPurpose(box);
     setText(byId("console-closing-text"), say("closingText", { client: shownId(row.clientId) }));
     return (await ask(box)) === "close";
 }
