@@ -204,7 +204,7 @@ def _writing_texts() -> dict[str, str]:
         "sends": _("sends"),
         "addsNote": _("adds the note"),
         "messageSent": _("Sent"),
-        "noteAdded": _("Note added"),
+        "noteAdded": _("Note added; you go on writing notes"),
         "notSent": _("Not sent: %(reason)s"),
         "gateWaiting": _("Nobody has taken %(client)s yet."),
         "gateOthers": _("%(agent)s has this dialog."),

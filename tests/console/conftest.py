@@ -19,6 +19,8 @@ from tests.events.helpers import NEVER, site_environment
 from tests.servers import wait_until, web_server
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from playwright.sync_api import Browser
 
     from .browser import Desk
@@ -147,6 +149,11 @@ def lou(shop: Channel, hire: Callable[..., Any]) -> Any:
 
 class Visitor(Listener):
     """A client of the shop, in an app or on a page of theirs."""
+
+    def start(self, **query: Any) -> "Future[dict[str, Any]]":
+        """Held as long as the API holds a poll: steps in a browser may take their time."""
+        self.http.timeout = 90
+        return super().start(timeout=60, **query)
 
     def ask_for_a_person(self) -> None:
         assert self.send("human")["data"]["replies"]

@@ -192,7 +192,21 @@ def test_an_agent_who_is_given_a_client_is_called(desk, lou, sit_down, shop, hir
         assert other.page.evaluate("window.tones") == 2
 
 
-def test_what_an_agent_does_themselves_is_no_news(desk, visit):
+#: Notes what the page's sockets have heard, when the page has dealt with it.
+HEARING = """
+window.heard = [];
+window.WebSocket = class extends WebSocket {
+    constructor(url) {
+        super(url);
+        this.addEventListener("message", ({ data }) => setTimeout(() => window.heard.push(JSON.parse(data))));
+    }
+};
+"""
+HEARD = "(state) => window.heard.some(({ dialogs = [] }) => dialogs.some((row) => row.state === state))"
+
+
+def test_what_an_agent_does_themselves_is_no_news(kim, sit_down, visit):
+    desk = sit_down(kim, before=lambda desk: desk.page.add_init_script(HEARING)).live()
     for name in ("ann", "bob"):
         desk.serve(visit(name))
     desk.look_at("mine")
@@ -200,12 +214,15 @@ def test_what_an_agent_does_themselves_is_no_news(desk, visit):
     desk.row("bob").focus()
     desk.page.keyboard.press("x")
     desk.page.get_by_role("radio", name="Sales").check()
+    desk.page.evaluate("window.heard = []")
     desk.page.keyboard.press("Enter")
     desk.counts("waiting", 1)
+    desk.page.wait_for_function(HEARD, arg="waiting")
     desk.row("ann").focus()
     desk.page.keyboard.press("c")
     desk.page.keyboard.press("Enter")
     desk.counts("closed", 1)
+    desk.page.wait_for_function(HEARD, arg="closed")
     expect(desk.page).to_have_title("Agents' console | Django site admin")
 
 

@@ -4,12 +4,14 @@ import time
 
 import pytest
 
+from django_chatapi.agents.live import NOT_AN_AGENT
 from django_chatapi.models import Dialog, Message
 from tests.agents.conftest import dialog_of, events_for_bot, kinds, work
 from tests.events.conftest import texts
 from tests.events.test_streams import open_stream
 
-from .browser import Desk, expect, until
+from .browser import expect, until
+from .test_fallback import knowing_sockets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -205,12 +207,19 @@ def test_statuses_follow_what_the_client_reports(desk, ann):
     desk.reply("Hello Ann.")
     mark = desk.mark("Hello Ann.")
     expect(mark).to_have_attribute("data-status", "NOT_SENT")
+    drawing = mark.locator("use")
+    drawings = {drawing.get_attribute("href")}
     (event,) = ann.poll(cid="phone")["events"]
     expect(mark).to_have_attribute("data-status", "SENT")
+    drawings.add(drawing.get_attribute("href"))
     for status, words in [("DELIVERED", "Delivered"), ("READ", "Read")]:
         ann.report(event["event"]["questionId"], status)
         expect(mark).to_have_attribute("data-status", status)
         expect(mark).to_have_text(words)
+        drawings.add(drawing.get_attribute("href"))
+    assert len(drawings) == 4  # to be told apart without colours
+    for href in drawings:
+        expect(desk.page.locator(f"symbol{href}")).to_have_count(1)
 
 
 def test_who_asks_for_the_agents_events_gets_them(desk, ann):
@@ -291,11 +300,35 @@ def test_who_is_no_agent_sees_no_console(kim, sit_down):
     expect(desk.page.locator("body")).to_contain_text("403")
 
 
-def test_who_may_no_longer_answer_is_told(desk: Desk, kim, ann):
+def test_who_may_no_longer_answer_is_told(kim, sit_down, ann):
+    sockets = []
+    desk = sit_down(kim, before=knowing_sockets(sockets)).live()
+    desk.serve(ann)
     kim.user_permissions.clear()
-    ann.ask_for_a_person()
-    desk.page.reload()
-    expect(desk.page.locator("body")).to_contain_text("403")
+    desk.write("Hello")
+    expect(desk.reason).to_contain_text("Not sent: You may not do this")
+    expect(desk.field).to_have_value("Hello")
+    sockets[0].close(code=NOT_AN_AGENT)  # as the server does at the next ping
+    expect(desk.status).to_have_attribute("data-state", "refused")
+    expect(desk.complaint).to_contain_text("You may not do this")
+    expect(desk.field).not_to_be_editable()
+    expect(desk.field).to_have_value("Hello")  # to be copied
+    assert "humanResponse" not in [message["type"] for message in ann.history()]
+
+
+def test_who_may_answer_again_goes_on(kim, sit_down, ann):
+    sockets = []
+    desk = sit_down(kim, before=knowing_sockets(sockets)).live()
+    desk.serve(ann)
+    permissions = list(kim.user_permissions.all())
+    kim.user_permissions.clear()
+    sockets[0].close(code=NOT_AN_AGENT)
+    expect(desk.field).not_to_be_editable()
+    kim.user_permissions.set(permissions)
+    desk.page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(desk.field).to_be_editable()
+    desk.reply("Hello")
+    expect(desk.complaint).to_be_empty()
 
 
 def test_the_page_works_under_a_strict_policy(kim, sit_down, ann):

@@ -205,6 +205,22 @@ def test_leaving_asks_while_something_would_be_lost(desk, ann):
     assert replies(ann) == ["a draft"]
 
 
+def test_only_what_can_still_be_sent_holds_the_page_back(desk, ann):
+    desk.serve(ann)
+    desk.field.fill("a draft")
+    ann.send("bye")
+    expect(desk.field).not_to_be_editable()
+    # It is there to be copied, also after a look elsewhere, until the page is left.
+    desk.page.locator("#console-back").evaluate("(node) => node.click()")
+    desk.look_at("closed")
+    desk.open("ann")
+    expect(desk.field).to_have_value("a draft")
+    expect(desk.page.get_by_text("Not sent", exact=True)).to_be_visible()
+    desk.page.reload()
+    desk.shows("ann")
+    expect(desk.field).to_be_hidden()
+
+
 def test_without_a_socket_the_page_polls(kim, sit_down, ann):
     def block(desk):
         desk.page.route_web_socket("**/live", lambda socket: socket.close())

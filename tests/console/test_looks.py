@@ -251,6 +251,43 @@ def test_the_focus_is_always_visible(busy, scheme):
     assert [name for name, visible in seen.items() if not visible] == []
 
 
+def test_where_closing_leaves_the_focus_is_visible(desk, ann):
+    desk.serve(ann)
+    desk.page.locator("#console-transfer").focus()
+    for key in ("Tab", "Enter", "Enter"):
+        desk.page.keyboard.press(key)
+    expect(desk.gate).to_contain_text("This dialog is closed")
+    expect(desk.title).to_be_focused()
+    assert desk.page.evaluate(FOCUS)["seen"]
+    desk.page.keyboard.press("Enter")
+    expect(desk.page.locator("#console-gate-text")).to_be_focused()
+    assert desk.page.evaluate(FOCUS)["seen"]
+
+
+def test_writing_notes_is_plain_to_see_and_to_hear(desk, ann):
+    desk.serve(ann)
+    mark = desk.page.locator("#console-composer").get_by_text("Internal note: only agents see this")
+    expect(mark).to_be_hidden()
+    desk.page.keyboard.press("Escape")
+    desk.page.keyboard.press("n")
+    for text in ("one", "two"):  # as long as nobody chooses to reply
+        expect(desk.field).to_be_focused()
+        expect(desk.field).to_have_accessible_name("Internal note")
+        expect(desk.field).to_have_accessible_description(re.compile("^Enter adds the note"))
+        expect(desk.field).to_have_attribute("placeholder", "Write an internal note")
+        expect(mark).to_be_visible()
+        desk.page.keyboard.type(text)
+        desk.page.keyboard.press("Enter")
+        expect(desk.entries.locator(".console-note").get_by_text(text)).to_be_visible()
+        expect(desk.page.locator("#console-news")).to_contain_text("Note added; you go on writing notes")
+    assert "humanResponse" not in [message["type"] for message in ann.history()]
+    desk.page.keyboard.press("Escape")
+    desk.page.keyboard.press("r")
+    expect(mark).to_be_hidden()
+    expect(desk.field).to_have_accessible_name("Reply to the client")
+    expect(desk.field).to_have_accessible_description(re.compile("^Enter sends"))
+
+
 def test_screen_readers_hear_of_new_messages(desk, ann):
     desk.serve(ann)
     ann.send("Can you hear me?")

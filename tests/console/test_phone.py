@@ -39,6 +39,26 @@ def test_list_dialog_and_back(kim, sit_down, ann):
     expect(desk.badge("ann")).to_have_text("1")
 
 
+def test_a_phone_on_its_side(kim, sit_down, ann):
+    ann.ask_for_a_person()
+    desk = sit_down(kim, **{**PHONE, "viewport": {"width": 844, "height": 390}}).live()
+    lists, dialog = desk.page.locator("#console-side"), desk.page.locator("#console-open")
+    overflow = "document.scrollingElement.scrollHeight - innerHeight"
+    assert desk.page.evaluate(overflow) <= 0
+    desk.row("ann").tap()
+    desk.shows("ann")
+    expect(lists).to_be_hidden()
+    desk.page.locator("#console-take").tap()
+    desk.field.fill("Hello Ann")
+    desk.page.get_by_role("button", name="Send").tap()
+    expect(desk.said("Hello Ann")).to_be_in_viewport(ratio=1)
+    expect(desk.page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
+    assert desk.page.evaluate(overflow) <= 0
+    desk.page.get_by_role("button", name="Back to the list").tap()
+    expect(lists).to_be_visible()
+    expect(dialog).to_be_hidden()
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_has_to_be_scrolled_sideways(kim, sit_down, visit, shop, width):
     visitor = visit("a-client-with-a-long-name@a-company-with-a-long-name.example.com")

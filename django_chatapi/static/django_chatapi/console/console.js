@@ -24,7 +24,7 @@ import { Transcript } from "./transcript.js";
 
 const PAGE = 50;
 const LOOK_AGAIN = 20_000; // milliseconds; receipts of what was sent, and the presence
-const NARROW = matchMedia("(max-width: 759.98px)");
+const NARROW = matchMedia("(max-width: 759.98px), (max-height: 479.98px)");
 
 const byId = (id) => document.getElementById(id);
 const root = byId("chatapi-console");

@@ -8,7 +8,7 @@ import { folded, prose, showReply } from "./replies.js";
 import { day, fullTime, hour, parseTime } from "./times.js";
 
 const NEAR = 48; // pixels; closer to the bottom than this counts as there
-const MARKS = { SENT: "sent", DELIVERED: "delivered", READ: "delivered", NOT_SENT: "unsent" };
+const MARKS = { SENT: "sent", DELIVERED: "delivered", READ: "read", NOT_SENT: "unsent" };
 
 export class Transcript {
     #view = document.getElementById("console-transcript");
