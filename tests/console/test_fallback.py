@@ -221,6 +221,21 @@ def test_only_what_can_still_be_sent_holds_the_page_back(desk, ann):
     expect(desk.field).to_be_hidden()
 
 
+def test_what_comes_back_when_the_client_is_gone_can_be_copied(desk, ann):
+    desk.serve(ann)
+    held = hold(desk.page, "**/messages", times=1)
+    desk.write("One more thing")
+    until(desk.page, lambda: held, "the reply")
+    desk.page.keyboard.press("Escape")
+    ann.send("bye")
+    expect(desk.said("You talk with the bot again.")).to_be_visible()
+    expect(desk.field).to_be_hidden()
+    held.pop().abort()
+    expect(desk.reason).to_contain_text("Not sent")
+    expect(desk.field).to_be_visible()
+    expect(desk.field).to_have_value("One more thing")
+
+
 def test_without_a_socket_the_page_polls(kim, sit_down, ann):
     def block(desk):
         desk.page.route_web_socket("**/live", lambda socket: socket.close())

@@ -276,6 +276,7 @@ export class Composer {
             this.#drafts.set(place, [text, this.#drafts.get(place)].filter(Boolean).join("\n"));
             if (place === this.#place) {
                 this.#fill();
+                this.show();
             } else {
                 complain(new Error(reason));
             }
