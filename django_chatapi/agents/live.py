@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
-from django.db import DatabaseError
+from django.db import Error
 from django.http.request import split_domain_port
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -176,7 +176,7 @@ class Console:
         self._looked_at = asyncio.get_running_loop().time()
         try:
             self._sight = await in_database_thread(look)
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("An agent could not be looked up: %s", type(error).__name__)
             return TRY_LATER if self._sight is None else None
         return NOT_AN_AGENT if self._sight is None else None
