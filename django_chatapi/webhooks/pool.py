@@ -21,6 +21,10 @@ IDLE_TIME = 1.5
 #: Age at which a connection is not used again, in seconds, so that a name that has moved is followed.
 MAX_AGE = 300.0
 
+#: How long no connections to an address are kept after one ended when it was used again, in seconds: some servers
+#: end each of theirs without saying so, which would fail every second attempt.
+DISTRUST = 300.0
+
 _Key = tuple[str, str, int]
 
 
@@ -35,6 +39,11 @@ class Connection(http.client.HTTPConnection):
         self.sock: PlainSocket | TLSSocket = connect(target, deadline)
         self.opened = self.used = time.monotonic()
 
+    @property
+    def was_kept(self) -> bool:
+        """Whether it has served a call before."""
+        return self.used > self.opened
+
     def is_usable(self, now: float) -> bool:
         """Whether the other side has not ended it: what can be read while nothing was asked is the end."""
         fresh = now < self.used + IDLE_TIME and now < self.opened + MAX_AGE
@@ -48,6 +57,8 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: OrderedDict[_Key, list[Connection]] = OrderedDict()
         self._count = 0
+        #: Until when none are kept, as times of ``time.monotonic``; the latest stands last.
+        self._distrusted: OrderedDict[_Key, float] = OrderedDict()
 
     def take(self, target: Target) -> Connection | None:
         """An open connection to this address that nobody uses, if there is one."""
@@ -67,6 +78,9 @@ class Pool:
         connection.used = now = time.monotonic()
         out = []
         with self._lock:
+            if self._distrusted.get(connection.key, now) > now:
+                connection.close()
+                return
             kept = self._idle.setdefault(connection.key, [])
             kept.append(connection)
             self._count += 1
@@ -77,6 +91,15 @@ class Pool:
                 out.append(self._pop(next(iter(self._idle)), 0))
         for each in out:
             each.close()
+
+    def distrust(self, connection: Connection) -> None:
+        """This one ended when it was used again: keep none to its address for a while."""
+        now = time.monotonic()
+        with self._lock:
+            self._distrusted[connection.key] = now + DISTRUST
+            self._distrusted.move_to_end(connection.key)
+            while next(iter(self._distrusted.values())) <= now:
+                self._distrusted.popitem(last=False)
 
     def forget(self) -> None:
         """Close all and start anew. Not for use beside other threads."""

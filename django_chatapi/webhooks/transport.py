@@ -92,6 +92,11 @@ def _ask(
         with connection.getresponse() as response:
             reply = _Reply(response.status, response.getheader("Retry-After"))
             again = _read(response, reply) and not response.will_close and response.status >= 200
+    except (ConnectionError, http.client.BadStatusLine):
+        if connection.was_kept:
+            pool.distrust(connection)
+        raise
+    else:
         return reply
     finally:
         if again:

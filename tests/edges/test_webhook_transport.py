@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -485,6 +486,21 @@ def test_a_kept_connection_that_ends_is_a_failed_attempt(receiver, end):
     receiver.answer = say(b"at last")
     assert post(receiver).response == "at last"
     assert (len(receiver.asked), receiver.opened) == (3, 2)
+
+
+def test_a_receiver_that_ends_kept_connections_fails_no_second_attempt(receiver, monkeypatch):
+    assert post(receiver).accepted
+    receiver.answer = raw(b"")
+    assert post(receiver).error == "connection closed"
+    receiver.answer = say()
+    for opened in (2, 3, 4):
+        assert post(receiver).accepted
+        assert receiver.opened == opened
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + pools.DISTRUST)
+    monkeypatch.setattr(pools, "time", later)
+    for _ in range(2):
+        assert post(receiver).accepted
+        assert receiver.opened == 5
 
 
 @pytest.mark.parametrize("limit", ["IDLE_TIME", "MAX_AGE"])
