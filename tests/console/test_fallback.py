@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 
 from django_chatapi.actions import requests
 from django_chatapi.agents.live import NOT_AN_AGENT
+from django_chatapi.models import DialogNote
 from tests.servers import free_port, process, wait_until
 
 from .browser import expect, hold, until
@@ -137,6 +138,32 @@ def test_a_message_whose_answer_was_lost_is_said_once(desk, ann, arrived):
     desk.write("Once only")
     expect(desk.said("Once only")).to_have_count(2)
     assert replies(ann) == ["Once only", "Something else", "Once only"]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_note_whose_answer_was_lost_is_kept_once(desk, ann, arrived):
+    desk.serve(ann)
+    lost = []
+
+    def lose(route):
+        if arrived:
+            assert route.fetch().status == 200
+        lost.append(route.request.headers["idempotency-key"])
+        route.abort()
+
+    desk.page.route("**/notes", lose, times=2)
+    desk.page.get_by_role("button", name="Note").click()
+    desk.field.fill("Careful")
+    for _ in range(2):
+        desk.field.press("Enter")
+        expect(desk.reason).to_contain_text("Not sent: The server could not be reached")
+        expect(desk.field).to_have_value("Careful")
+    desk.field.press("Enter")
+    expect(desk.field).to_have_value("")
+    expect(desk.reason).to_be_hidden()
+    until(desk.page, DialogNote.objects.exists, "the note")
+    assert len(set(lost)) == 1
+    assert [note.text for note in DialogNote.objects.all()] == ["Careful"]
 
 
 def test_what_was_written_meanwhile_stays_behind_what_came_back(desk, ann):
