@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.db import connections, router
@@ -122,7 +122,9 @@ class _Batch:
             return
         timer = threading.Timer(_RECORD_EVERY, self._give_back)
         timer.daemon = True
-        timer.start()
+        # Where no thread can be had, the others have to wait.
+        with suppress(RuntimeError):
+            timer.start()
         try:
             yield
         finally:
@@ -130,8 +132,10 @@ class _Batch:
 
     def _give_back(self) -> None:
         try:
+            # Before the lock: who waits for one of a pool keeps nobody from recording meanwhile.
+            connections[router.db_for_write(Delivery)].ensure_connection()
             with self._lock:
-                if not self._rest:
+                if not self._sent and not self._rest:
                     return
                 self._record()
             deliveries.announce(self._channel.pk)

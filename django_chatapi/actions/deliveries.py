@@ -9,6 +9,7 @@ import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import connections, router, transaction
@@ -185,6 +186,7 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
         In how many seconds the next of the failed ones is due; None if there is none.
     """
     delays: list[float] = []
+    columns: list[tuple[Delivery, dict[str, Any]]] = []
     with transaction.atomic(using=router.db_for_write(Delivery)):
         endpoint = _locked(channel.pk)
         if endpoint is None:
@@ -220,17 +222,21 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
                 **_FREE,
             }
             _held([one.delivery for one in accepted]).update(attempts=F("attempts") + 1, **changes)
-            for one in accepted:
-                _set(one.delivery, attempts=one.delivery.attempts + 1, **changes)
+            columns += [(one.delivery, {"attempts": one.delivery.attempts + 1, **changes}) for one in accepted]
             statuses.mark_sent(messages=[message for one in accepted for message in one.messages])
         for one in sent:
             if one.outcome.accepted:
                 one.state = DeliveryState.ACCEPTED
-            elif (delay := _refused(one)) is not None:
+                continue
+            delay, changes = _refused(one)
+            columns.append((one.delivery, changes))
+            if delay is not None:
                 delays.append(delay)
         if release:
             _held(release).update(**_FREE)
         _move_endpoint(endpoint, channel, sent)
+        # Before the signals, and not earlier: who tries again after a failure has to look like the rows.
+        transaction.on_commit(partial(_set, columns), using=router.db_for_write(Delivery))
         for one in sent:
             if one.delivery.pk not in mine:
                 continue  # somebody else sends it, and tells of it
@@ -245,8 +251,8 @@ def record(*, channel: Channel, sent: Sequence[Sent], release: Sequence[Delivery
 _FREE: dict[str, Any] = {"lease_holder": None, "lease_expires_at": None}
 
 
-def _refused(one: Sent) -> float | None:
-    """Store a failed attempt; return the delay before the next one, if there is one."""
+def _refused(one: Sent) -> tuple[float | None, dict[str, Any]]:
+    """Store a failed attempt; return the delay before the next one, if there is one, and what was changed."""
     delivery, outcome = one.delivery, one.outcome
     schedule = chatapi_settings.WEBHOOK_RETRY_SCHEDULE
     if schedule is None:
@@ -267,13 +273,13 @@ def _refused(one: Sent) -> float | None:
         delay = max(delay, _retry_after(outcome))
         changes["next_attempt_at"] = now + _seconds(delay)
     _held([delivery]).update(**changes)
-    _set(delivery, **changes)
-    return delay
+    return delay, changes
 
 
-def _set(delivery: Delivery, **columns: Any) -> None:
-    for name, value in columns.items():
-        setattr(delivery, name, value)
+def _set(columns: list[tuple[Delivery, dict[str, Any]]]) -> None:
+    for delivery, changes in columns:
+        for name, value in changes.items():
+            setattr(delivery, name, value)
 
 
 def _retry_after(outcome: Outcome) -> float:

@@ -149,14 +149,13 @@ class Hub:
         """End the polls of this connection that began before ``started`` (nanoseconds since the epoch).
 
         Returns:
-            When the newest one began that is known of.
+            When the newest one began that was heard of lately. Not of all that wait: after a clock was set back,
+            an old one would end every new one for as long as it waits.
         """
         newest = self._newest(key, started)
         for waiter in self._waiters.get(key.client_pk, ()):
-            if waiter.key == key:
-                newest = max(newest, waiter.started)
-                if waiter.started < started:
-                    waiter.wake(Woken.REPLACED)
+            if waiter.key == key and waiter.started < started:
+                waiter.wake(Woken.REPLACED)
         return newest
 
     def _newest(self, key: Key, started: int) -> int:

@@ -95,11 +95,16 @@ class Pool:
     def distrust(self, connection: Connection) -> None:
         """This one ended when it was used again: keep none to its address for a while."""
         now = time.monotonic()
+        out = []
         with self._lock:
             self._distrusted[connection.key] = now + DISTRUST
             self._distrusted.move_to_end(connection.key)
             while next(iter(self._distrusted.values())) <= now:
                 self._distrusted.popitem(last=False)
+            while connection.key in self._idle:
+                out.append(self._pop(connection.key, -1))
+        for each in out:
+            each.close()
 
     def forget(self) -> None:
         """Close all and start anew. Not for use beside other threads."""

@@ -6,11 +6,12 @@ import types
 import uuid
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from django_chatapi import selectors, tasks
-from django_chatapi.actions import answers, asking, courier, deliveries, pushes, requests, resends
+from django_chatapi.actions import answers, asking, courier, deliveries, pushes, requests, resends, statuses
 from django_chatapi.actions.turns import client_for
 from django_chatapi.bots import Answer
 from django_chatapi.constants import MessageType
@@ -722,6 +723,90 @@ def test_a_post_whose_others_cannot_be_given_back_has_them_recorded_behind_it(ho
     deliver(channel)
     assert states() == ["accepted"] * 3
     assert len(receiver.arrivals) == 3
+
+
+def test_who_waits_for_a_connection_keeps_nobody_from_recording(hooked, receiver, monkeypatch):
+    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.01)
+    channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
+    connect, waiting, free = BaseDatabaseWrapper.ensure_connection, threading.Event(), threading.Event()
+
+    def connect_later(self):
+        if threading.current_thread() is not threading.main_thread():
+            waiting.set()
+            had_to_wait.append(not free.wait(20))
+        connect(self)
+
+    had_to_wait = []
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", connect_later)
+    receiver.reply = lambda arrival: 200 if waiting.wait(20) else 500
+    for number in range(3):
+        say(channel, "hi", f"client-{number}")
+    send_claimed(channel)
+    assert had_to_wait == []
+    assert sorted(states()) == ["accepted", "pending", "pending"]
+    assert not Delivery.objects.filter(lease_holder__isnull=False).exists()
+    free.set()
+
+
+def test_a_record_that_is_rolled_back_beside_a_post_is_made_behind_it(hooked, receiver, monkeypatch):
+    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.3)
+    channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
+    mark_sent, failed, told = statuses.mark_sent, threading.Event(), []
+
+    def failing(**arguments):
+        if threading.current_thread() is not threading.main_thread():
+            failed.set()
+            raise OperationalError("deadlock detected")
+        return mark_sent(**arguments)
+
+    def tell(sender, delivery, **kwargs):
+        told.append((delivery.client.client_id, delivery.attempts))
+
+    monkeypatch.setattr(statuses, "mark_sent", failing)
+    receiver.reply = lambda arrival: 200 if len(receiver.arrivals) == 1 else (failed.wait(20), 500)[1]
+    for number in range(3):
+        say(channel, "hi", f"client-{number}")
+    delivery_accepted.connect(tell)
+    try:
+        send_claimed(channel)
+    finally:
+        delivery_accepted.disconnect(tell)
+    assert told == [("client-0", 1)]
+    assert states() == ["accepted", "pending", "pending"]
+    assert not Delivery.objects.filter(lease_holder__isnull=False).exists()
+    attempts = DeliveryAttempt.objects.order_by("pk").values_list("number", "status_code")
+    assert list(attempts) == [(1, 200), (1, 500)]
+
+
+def test_what_was_sent_before_a_last_post_that_takes_long_is_recorded_meanwhile(hooked, receiver, monkeypatch):
+    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.3)
+    channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
+    taken = threading.Event()
+    receiver.reply = lambda arrival: 200 if arrival.answers != ["slow"] or taken.wait(60) else 500
+    for client_id in ("first", "slow"):
+        say(channel, client_id, client_id)
+    slow = beside(lambda: deliver(channel))
+    try:
+        wait_until(lambda: states() == ["accepted", "pending"], 20, "the record of the first")
+        say(channel, "again", "first")
+        deliver(channel)
+        assert receiver.answers == ["first", "slow", "again"]
+    finally:
+        taken.set()
+        slow.join()
+    assert set(states()) == {"accepted"}
+
+
+def test_where_no_thread_can_be_had_everything_is_sent_all_the_same(hooked, receiver, monkeypatch):
+    def refuse(timer):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(courier.threading.Timer, "start", refuse)
+    channel = hooked()
+    for number in range(3):
+        say(channel, "hi", f"client-{number}")
+    deliver(channel)
+    assert states() == ["accepted"] * 3
 
 
 def test_inside_a_transaction_nothing_is_recorded_beside_it(hooked, receiver, monkeypatch):

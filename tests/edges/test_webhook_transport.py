@@ -503,6 +503,27 @@ def test_a_receiver_that_ends_kept_connections_fails_no_second_attempt(receiver,
         assert receiver.opened == 5
 
 
+def test_an_endpoint_that_ends_one_of_its_kept_connections_gets_none_of_the_others(receiver):
+    meet = threading.Barrier(4)
+
+    def answer_together(handler):
+        meet.wait(20)
+        say()(handler)
+
+    receiver.answer = answer_together
+    threads = [threading.Thread(target=post, args=(receiver,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    receiver.answer = raw(b"")
+    assert post(receiver).error == "connection closed"
+    receiver.answer = say()
+    assert post(receiver).accepted
+    assert receiver.opened == 5
+    wait_until(lambda: receiver.closed >= 4, what="the end of the others")
+
+
 @pytest.mark.parametrize("limit", ["IDLE_TIME", "MAX_AGE"])
 def test_an_old_connection_is_not_used_again(receiver, monkeypatch, limit):
     monkeypatch.setattr(pools, limit, 0.0)

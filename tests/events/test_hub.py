@@ -169,6 +169,19 @@ def test_the_older_poll_ends_also_when_word_of_a_newer_one_came_before_it():
     with_hub(test)
 
 
+def test_a_clock_that_was_set_back_does_not_end_polls_for_as_long_as_an_old_one_waits(monkeypatch):
+    async def test(hub):
+        stale = hub.register(ANN, 0, 10)
+        monkeypatch.setattr("django_chatapi.realtime.hub._REMEMBERED_FOR", -1.0)
+        newer = hub.register(ANN, 0, 5)
+
+        assert await newer.wait(0.01) is Woken.TIMEOUT
+        for waiter in (stale, newer):
+            hub.unregister(waiter)
+
+    with_hub(test)
+
+
 def test_of_ever_so_many_connections_the_latest_are_remembered(monkeypatch):
     monkeypatch.setattr("django_chatapi.realtime.hub._REMEMBERED", 10)
 
