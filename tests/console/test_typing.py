@@ -151,7 +151,7 @@ def test_what_is_typed_before_the_client_is_taken(desk, posts, visit, ann, taken
         expect(desk.page.locator("dialog[open]")).to_have_count(0)
         # Who has paused means the keys again.
         box = desk.page.get_by_role("dialog", name="Keys")
-        until(desk.page, lambda: desk.page.wait_for_timeout(2100) or press(desk, "?", box), "a key")
+        until(desk.page, lambda: desk.page.wait_for_timeout(1100) or press(desk, "?", box), "a key")
     assert [path.rpartition("/")[2] for path in posts] == ["take"]
     assert not held
 
@@ -176,6 +176,23 @@ def test_a_sentence_confirms_no_closing(desk, ann):
     desk.page.wait_for_timeout(600)
     desk.page.keyboard.press("Space")
     expect(desk.entries).to_contain_text("Closed by Kim Lee")
+
+
+@pytest.mark.parametrize("typed", ["basic", "max is ok", "x is ok, "])
+def test_a_sentence_beside_the_field_does_nothing(desk, lou, ann, posts, typed):
+    desk.serve(ann)
+    desk.page.locator("#console-transcript").click()
+    posts.clear()
+    desk.page.keyboard.type(typed, delay=40)
+    if typed.startswith("x"):
+        expect(desk.page.get_by_role("radio", name="Lou Park")).to_be_focused()
+        desk.page.keyboard.type("max is ok", delay=40)
+        expect(desk.page.get_by_role("radio", name="Lou Park")).not_to_be_checked()
+    desk.page.keyboard.press("Enter")
+    desk.page.wait_for_timeout(200)
+    desk.page.keyboard.press("Escape")
+    assert posts == []
+    assert dialog_of("ann").state == "open"
 
 
 @pytest.mark.parametrize("left", ["row", "button"])

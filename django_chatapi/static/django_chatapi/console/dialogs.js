@@ -28,16 +28,19 @@ export const isAsking = () => document.querySelector("dialog[open]") !== null;
 
 const SENTENCE = 500; // milliseconds between two letters of one
 
-/** Somebody who goes on typing where a box came up does not confirm it with a space, nor with the sentence's end. */
+/**
+ * Somebody who goes on typing where a box came up does not confirm it with a space, nor with the sentence's end, nor
+ * choose anything in it.
+ */
 function confirmOnPurpose(box) {
     const confirmedAfter = { " ": performance.now() + SENTENCE, Enter: 0 };
     box.onkeydown = box.onkeyup = (event) => {
         const now = performance.now();
-        const isEarly = now < confirmedAfter[event.key];
+        const isEarly = now < confirmedAfter[event.key] && !event.target.matches("#console-closing [data-dismiss]");
         if (isEarly) {
             event.preventDefault();
         }
-        if (event.type === "keydown" && (isEarly || /^\S$/u.test(event.key))) {
+        if (event.type === "keydown" && (/^\S$/u.test(event.key) || (isEarly && event.key === " "))) {
             confirmedAfter[" "] = confirmedAfter.Enter = now + SENTENCE;
         }
     };
@@ -64,6 +67,7 @@ export async function chooseTarget(row) {
     setText(byId("console-transferring-text"), say("transferText", { client: shownId(row.clientId) }));
     setText(reason, "");
     submit.disabled = true;
+    confirmOnPurpose(box);
     const answer = ask(box);
     try {
         const targets = await api.targets(row.id);
@@ -72,6 +76,7 @@ export async function chooseTarget(row) {
             ...(offered.length ? offered : [make("p", { class: "console-hollow" }, say("noTargets"))]),
         );
         submit.disabled = offered.length === 0;
+        confirmOnPurpose(box);
         choices.querySelector("input")?.focus();
     } catch (error) {
         choices.replaceChildren();

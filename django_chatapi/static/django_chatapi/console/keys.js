@@ -1,40 +1,69 @@
 // The keyboard. Single keys do nothing while somebody types, nor in a box that asks back, and can be turned off:
-// people who dictate would trigger them. What is typed for a field that is gone, or not there yet, does nothing.
+// people who dictate would trigger them. What is typed for a field that is gone, or not there yet, does nothing, and
+// so does a letter within a sentence.
 
 import { isAsking } from "./dialogs.js";
 
 const OFF = "chatapi-console-no-keys";
-const PAUSE = 2000; // milliseconds; who did not type for so long is not in the middle of a sentence
+const SENTENCE = 500; // milliseconds between two letters of one
+const PAUSE = 1000; // milliseconds for which what was typed for a field goes on doing nothing, when none comes
 
 function isTyping(target) {
     return target.isContentEditable || target.matches?.("input, textarea, select, audio");
 }
 
-let held = false;
-let timer = null; // while they are held only until nobody types
+let heldUntil = 0; // Infinity while the field may come
+let typedAt = -Infinity; // the last letter, wherever it went but into a field
+let isSentence = false; // and it was no command
 
 /** From now on letters do nothing, until they go into a field or somebody leaves on purpose: Escape, Tab, a click. */
 export function holdKeys() {
-    held = true;
-    clearTimeout(timer);
-    timer = null;
+    heldUntil = Infinity;
 }
 
-/** The field does not come: letters do something again when nobody types. */
+/** The field does not come: letters do something again soon, when nobody types. */
 export function releaseKeys() {
-    clearTimeout(timer);
-    timer = setTimeout(() => (held = false), PAUSE);
+    heldUntil = Math.min(heldUntil, performance.now() + PAUSE);
 }
+
+/** Somebody left on purpose. */
+function leave() {
+    heldUntil = 0;
+    isSentence = false;
+}
+
+/** Whether a letter follows another that closely. */
+const isFast = (now) => now - typedAt < SENTENCE;
 
 /** Whether this key was meant for a field. */
 function isHeld(event) {
     if (isTyping(event.target) || ["Escape", "Tab"].includes(event.key)) {
-        held = false;
+        leave();
     }
-    if (held && timer !== null) {
-        releaseKeys();
+    const now = performance.now();
+    const isLetter = event.key.length === 1;
+    if (now >= heldUntil || !(isLetter || event.key === "Enter")) {
+        return false; // Arrows, for one, are in no sentence.
     }
-    return held;
+    if (isLetter && event.type === "keydown") {
+        if (isFast(now)) {
+            heldUntil = Math.max(heldUntil, now + SENTENCE);
+        }
+        typedAt = now;
+        isSentence = true;
+    }
+    return true;
+}
+
+/** Whether this key belongs to a sentence: one that began with a letter that is no command. */
+function isWithin(event, isCommand) {
+    if (event.key.length !== 1) {
+        return false;
+    }
+    const now = performance.now();
+    isSentence = !isCommand || (isSentence && isFast(now));
+    typedAt = now;
+    return isSentence;
 }
 
 /** ``actions``: what each key does; a function that returns false leaves the key to the browser. */
@@ -43,7 +72,7 @@ export function listenForKeys(actions) {
     toggle.checked = !localStorage.getItem(OFF);
     toggle.addEventListener("change", () => localStorage.setItem(OFF, toggle.checked ? "" : "1"));
 
-    addEventListener("pointerdown", () => (held = false), { capture: true });
+    addEventListener("pointerdown", leave, { capture: true });
     for (const type of ["keydown", "keyup"]) {
         addEventListener(
             type,
@@ -64,6 +93,9 @@ export function listenForKeys(actions) {
             return;
         }
         if (event.ctrlKey || event.metaKey || event.altKey) {
+            return;
+        }
+        if (!isTyping(event.target) && isWithin(event, Object.hasOwn(actions, event.key))) {
             return;
         }
         const typing = isTyping(event.target);
