@@ -215,6 +215,7 @@ def _writing_texts() -> dict[str, str]:
         "takeOver": _("Take over"),
         "cannedCount": _("Canned answers: %(count)s"),
         "noCanned": _("No canned answers"),
+        "cannedFailed": _("The canned answers could not be loaded; Enter tries again."),
         "closingText": _("%(client)s goes back to the bot."),
         "transferText": _("%(client)s goes to:"),
         "agents": _("Agents"),

@@ -277,3 +277,82 @@ def test_what_is_no_shortcut_is_a_reply(desk, ann, slow_answers, posts, typed, f
     else:
         expect(desk.field).to_have_value(typed)
         assert posts == []
+
+
+@pytest.mark.parametrize("place", ["composer", "transcript"])
+def test_a_click_while_the_client_is_taken(desk, ann, place):
+    ann.ask_for_a_person()
+    desk.open("ann")
+    held = hold(desk.page, "**/take")
+    desk.page.locator("#console-take").click()
+    until(desk.page, lambda: held, "the page's call")
+    # As voice control does it, without a pointer.
+    desk.page.locator(f"#console-{place}").evaluate("(node) => node.click()")
+    desk.page.keyboard.press("c")
+    desk.page.keyboard.press("2")
+    chosen = "waiting" if place == "composer" else "mine"
+    expect(desk.tab(chosen)).to_have_attribute("aria-selected", "true")
+    held.pop().continue_()
+    expect(desk.field).to_be_focused()
+
+
+def test_who_writes_to_somebody_else_is_left_there(desk, visit, ann):
+    desk.serve(visit("bob"))
+    ann.ask_for_a_person()
+    desk.look_at("waiting")
+    desk.open("ann")
+    held = hold(desk.page, "**/take")
+    desk.page.locator("#console-take").click()
+    until(desk.page, lambda: held, "the page's call")
+    desk.look_at("mine")
+    desk.open("bob")
+    desk.field.click()
+    desk.page.keyboard.type("for B")
+    held.pop().continue_()
+    desk.counts("mine", 2)
+    desk.page.keyboard.type("ob")
+    desk.shows("bob")
+    expect(desk.field).to_have_value("for Bob")
+
+
+def test_from_a_field_that_went_away_escape_leads_to_nobody_else(desk, visit, ann):
+    desk.serve(visit("bob"))
+    desk.serve(ann)
+    desk.page.keyboard.type("Yes, ")
+    ann.send("bye")
+    expect(desk.gate).to_contain_text("This dialog is closed")
+    expect(desk.gate.locator("kbd")).to_be_hidden()
+    desk.page.keyboard.press("Escape")
+    expect(desk.title).to_be_focused()
+    expect(desk.gate.locator("kbd")).to_be_visible()
+    desk.page.keyboard.press("t")
+    # What was written goes on where it can be sent.
+    expect(desk.field).to_be_focused()
+    expect(desk.field).to_be_editable()
+    expect(desk.field).to_have_value("Yes, ")
+    desk.shows("ann")
+
+
+def test_answers_that_cannot_be_loaded_are_asked_for_again(desk, ann, posts):
+    CannedAnswer.objects.create(shortcut="hello", text="Hello, how can I help?")
+    desk.page.route("**/canned-answers*", lambda route: route.abort())
+    desk.serve(ann)
+    posts.clear()
+    desk.page.keyboard.type("/he")
+    desk.page.keyboard.press("Enter")
+    expect(desk.page.locator("#console-canned")).to_contain_text("could not be loaded")
+    desk.page.unroute("**/canned-answers*")
+    desk.page.keyboard.press("Enter")
+    expect(desk.field).to_have_value("Hello, how can I help?")
+    assert posts == []
+
+
+def test_the_list_that_was_asked_for_is_shown_first(desk, ann, slow_answers):
+    desk.serve(ann)
+    until(desk.page, lambda: slow_answers, "the question for canned answers")
+    desk.page.keyboard.type("My own")
+    desk.page.locator("#console-canned-button").click()
+    desk.page.keyboard.press("Enter")
+    slow_answers.pop().continue_()
+    expect(desk.page.get_by_role("option")).to_be_visible()
+    expect(desk.field).to_have_value("My own")

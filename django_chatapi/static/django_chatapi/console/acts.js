@@ -9,15 +9,21 @@ import { calm, complain } from "./notices.js";
 
 export class Acts {
     #store;
+    #openId;
     #onTaken;
     #refresh;
+    #taking = 0; // takes whose answer is not there yet
     #last = Promise.resolve();
     #current = null; // the client that something is being done with
     #given = null; // the id of the dialog that was given away last
 
-    /** ``onTaken`` gets the row of a dialog that is now this agent's; ``refresh`` looks again after a failure. */
-    constructor({ store, onTaken, refresh }) {
+    /**
+     * ``onTaken`` gets the row of a dialog that is now this agent's, what it was taken by, and the dialog that was
+     * open then; ``refresh`` looks again after a failure.
+     */
+    constructor({ store, openId, onTaken, refresh }) {
         this.#store = store;
+        this.#openId = openId;
         this.#onTaken = onTaken;
         this.#refresh = refresh;
     }
@@ -25,6 +31,11 @@ export class Acts {
     /** Whether a change of this client may be of this page's own doing. */
     concerns({ channelId, clientId }) {
         return this.#current?.clientId === clientId && this.#current.channelId === channelId;
+    }
+
+    /** Whether a field is about to come, where a box would stand in its way. */
+    get isTaking() {
+        return this.#taking > 0;
     }
 
     /** Whether it was this page that gave the dialog away. */
@@ -53,9 +64,14 @@ export class Acts {
 
     /** Whoever takes a client may go on typing at once, before there is a field. */
     async #take(client, call) {
+        const openId = this.#openId();
         holdKeys();
-        await this.#do(client, call, this.#onTaken);
-        releaseKeys();
+        this.#taking += 1;
+        await this.#do(client, call, (row) => this.#onTaken(row, client, openId));
+        this.#taking -= 1;
+        if (!this.#taking) {
+            releaseKeys();
+        }
     }
 
     async transfer(row) {

@@ -18,9 +18,11 @@ export class CannedAnswers {
     #offered = [];
     #at = 0;
     #byButton = false;
+    #beginning = "";
     #asked = 0;
     #isPending = false;
     #entered = false; // before the answers were there
+    #failed = false; // they could not be loaded
 
     /** ``channel`` says whose answers; ``onChosen`` follows every insertion, ``onUnknown`` Enter on no shortcut. */
     constructor({ field, channel, onChosen, onUnknown }) {
@@ -63,6 +65,11 @@ export class CannedAnswers {
         }
         if (!this.isOpen) {
             return false;
+        }
+        if (this.#failed && event.key === "Enter" && !event.shiftKey) {
+            this.#offer(this.#beginning, this.#byButton);
+            this.#entered = true;
+            return true;
         }
         const last = this.#offered.length - 1;
         switch (event.key) {
@@ -113,7 +120,9 @@ export class CannedAnswers {
     async #offer(beginning, byButton) {
         const asked = (this.#asked += 1);
         this.#isPending = true;
-        this.#entered = false;
+        this.#entered = this.#failed = false;
+        this.#byButton = byButton;
+        this.#beginning = beginning;
         let answers = [];
         let failed = false;
         try {
@@ -125,6 +134,7 @@ export class CannedAnswers {
             return;
         }
         this.#isPending = false;
+        this.#failed = failed;
         const wanted = beginning.toLowerCase();
         const starts = answers.filter((answer) => answer.shortcut.toLowerCase().startsWith(wanted));
         // One letter is in almost every text.
@@ -133,8 +143,8 @@ export class CannedAnswers {
                 wanted.length > 1 && !starts.includes(answer) && answer.text.toLowerCase().includes(wanted),
         );
         this.#offered = [...starts, ...holds];
-        this.#byButton = byButton;
-        if (this.#entered && !failed) {
+        // Who asked for the list wants to see it.
+        if (this.#entered && !failed && !byButton) {
             this.#enter();
         } else if (!this.#offered.length && !byButton && answers.length) {
             this.close();
@@ -174,11 +184,12 @@ export class CannedAnswers {
                 make("span", { dir: "auto" }, answer.text),
             ),
         );
-        const none = make("li", { class: "console-hollow" }, say("noCanned"));
+        const nothing = say(this.#failed ? "cannedFailed" : "noCanned");
+        const none = make("li", { class: "console-hollow" }, nothing);
         this.#list.replaceChildren(...(options.length ? options : [none]));
         this.#list.hidden = false;
         this.#button.setAttribute("aria-expanded", "true");
-        announce(options.length ? say("cannedCount", { count: options.length }) : say("noCanned"));
+        announce(options.length ? say("cannedCount", { count: options.length }) : nothing);
         if (options.length) {
             this.#point(0);
         }
@@ -197,6 +208,9 @@ export class CannedAnswers {
     #insert(answer) {
         const byButton = this.#byButton;
         this.close();
+        if (this.#field.readOnly) {
+            return;
+        }
         if (byButton) {
             this.#field.setRangeText(answer.text, this.#field.selectionStart, this.#field.selectionEnd, "end");
         } else {

@@ -6,7 +6,7 @@ import { CannedAnswers } from "./canned.js";
 import { config, say } from "./config.js";
 import { setAttributes, setText } from "./dom.js";
 import { mayTakeOver } from "./head.js";
-import { holdKeys } from "./keys.js";
+import { holdKeys, releaseKeys } from "./keys.js";
 import { announce, calm, complain } from "./notices.js";
 
 const TYPING_EVERY = 3000; // milliseconds
@@ -95,6 +95,27 @@ export class Composer {
         return written || [...this.#outbox.values()].some((waiting) => waiting.length);
     }
 
+    /** Whether there is no field to write in. */
+    get isGated() {
+        return !this.#gate.hidden;
+    }
+
+    /** Whether somebody is in the middle of a text. */
+    get isWriting() {
+        return document.activeElement === this.#field && !this.#field.readOnly && this.#field.value.trim() !== "";
+    }
+
+    /** Of a client that was taken again, the draft goes on where it can be sent. */
+    carry(from, to) {
+        const [old, current] = [`${from}:reply`, `${to}:reply`];
+        if (from && from !== to && this.#drafts.get(old) && !this.#drafts.get(current)) {
+            this.#drafts.set(current, this.#drafts.get(old));
+            this.#drafts.delete(old);
+            this.#returned.delete(old);
+            this.#fill();
+        }
+    }
+
     get hasFocus() {
         return this.#form.contains(document.activeElement);
     }
@@ -154,10 +175,11 @@ export class Composer {
         // A field that somebody writes in stays under their fingers, and a text where it can be copied.
         const isKept = writable || focused === this.#field || this.#field.value;
         document.getElementById("console-writing").hidden = !isKept;
-        document.getElementById("console-tools").hidden = !writable;
+        document.getElementById("console-tools").hidden = !writable || this.#locked;
         document.getElementById("console-unsent").hidden = writable || !this.#field.value;
         document.getElementById("console-canned-button").hidden = note;
         setAttributes(this.#field, {
+            "aria-describedby": `console-reason ${writable ? "console-sending-hint" : "console-unsent"}`,
             "aria-label": say(note ? "noteLabel" : "replyLabel"),
             placeholder: writable ? say(note ? "noteHint" : "replyHint") : null,
             readonly: !writable || this.#locked,
@@ -166,7 +188,7 @@ export class Composer {
         setText(this.#send.querySelector("span"), say(note ? "addNote" : "send"));
         this.#drawGate(row);
         this.#showSending();
-        if (!writable) {
+        if (!writable || this.#locked) {
             this.#canned.close();
         } else if (!note) {
             this.#canned.load();
@@ -176,6 +198,7 @@ export class Composer {
         } else if (focused && !focused.checkVisibility()) {
             holdKeys();
             this.#enter();
+            releaseKeys();
         }
     }
 

@@ -10,7 +10,7 @@ import { OpenDialog } from "./dialog.js";
 import { showKeys } from "./dialogs.js";
 import { setAttributes, setText } from "./dom.js";
 import { Head } from "./head.js";
-import { holdKeys, listenForKeys } from "./keys.js";
+import { holdKeys, listenForKeys, releaseKeys } from "./keys.js";
 import { Live } from "./live.js";
 import { announce, calm, complain } from "./notices.js";
 import { Panel } from "./panel.js";
@@ -36,7 +36,7 @@ const head = new Head();
 const panel = new Panel();
 const presence = new Presence();
 const alerts = new Alerts({ store, openId, isOwn: (row) => acts.concerns(row), button: byId("console-sound") });
-const acts = new Acts({ store, onTaken: taken, refresh: () => Promise.all([refreshLists(), refreshDialog()]) });
+const acts = new Acts({ store, openId, onTaken: taken, refresh: () => Promise.all([refreshLists(), refreshDialog()]) });
 const transcript = new Transcript({ onEarlier: () => dialog.earlier().catch(complain) });
 const composer = new Composer({ store, dialog, onSent: sent, onGate: passGate });
 const queue = new Queue({
@@ -145,6 +145,7 @@ function lose(error) {
     if (wasWriting) {
         byId("console-nothing").focus();
         holdKeys();
+        releaseKeys();
     }
 }
 
@@ -270,7 +271,15 @@ function look() {
 
 // What the agent does
 
-function taken(row) {
+function taken(row, client, before) {
+    composer.carry(client.id, row.id);
+    const { id, row: shown } = dialog;
+    const isSame = shown?.clientId === row.clientId && shown.channelId === row.channelId;
+    if (id !== null && !isSame && (id !== before || composer.isWriting)) {
+        // The agent is with somebody else by now, and comes when they like.
+        announce(say("newMine", { client: shownId(row.clientId) }));
+        return;
+    }
     queue.choose("mine");
     search.clear();
     open(row.id);

@@ -72,7 +72,18 @@ export function listenForKeys(actions) {
     toggle.checked = !localStorage.getItem(OFF);
     toggle.addEventListener("change", () => localStorage.setItem(OFF, toggle.checked ? "" : "1"));
 
-    addEventListener("pointerdown", leave, { capture: true });
+    // Voice control and screen readers send clicks only. Where the field is about to come, nobody leaves it.
+    for (const type of ["pointerdown", "click"]) {
+        addEventListener(
+            type,
+            (event) => {
+                if (heldUntil !== Infinity || !event.target.closest?.("#console-composer")) {
+                    leave();
+                }
+            },
+            { capture: true },
+        );
+    }
     for (const type of ["keydown", "keyup"]) {
         addEventListener(
             type,

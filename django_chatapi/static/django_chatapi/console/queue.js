@@ -90,6 +90,11 @@ export class Queue {
         (target ?? this.#tabs.find((tab) => tab.tabIndex === 0)).focus();
     }
 
+    /** Whether the list that one would come back to has this dialog. */
+    shows(id) {
+        return this.#shown().some((row) => row.dataset.id === String(id));
+    }
+
     #shown() {
         const list = this.#results.hidden ? this.#rows : this.#results;
         return [...list.querySelectorAll(".console-row")];

@@ -61,8 +61,8 @@ export function shortcuts({ acts, composer, dialog, head, leave, narrow, panel, 
             queue.focus();
         } else if (!writing.contains(event.target)) {
             leave();
-        } else if (narrow.matches) {
-            head.focus();
+        } else if (narrow.matches || (composer.isGated && !queue.shows(dialog.id))) {
+            head.focus(); // The list would lead to somebody else.
         } else {
             queue.focus();
         }
@@ -78,11 +78,11 @@ export function shortcuts({ acts, composer, dialog, head, leave, narrow, panel, 
         r: withDialog(() => composer.focus("reply")),
         n: withDialog(() => composer.focus("note")),
         t: take,
-        x: withRow((row) => acts.transfer(row)),
-        c: withRow((row) => acts.close(row)),
+        x: withRow((row) => acts.isTaking || acts.transfer(row)),
+        c: withRow((row) => acts.isTaking || acts.close(row)),
         i: withDialog(() => panel.toggle()),
         "/": () => search.focus(),
-        "?": () => void showKeys(),
+        "?": () => void (acts.isTaking || showKeys()),
         Escape: escape,
     };
 }
