@@ -324,9 +324,12 @@ def test_who_may_answer_again_goes_on(kim, sit_down, ann):
     kim.user_permissions.clear()
     sockets[0].close(code=NOT_AN_AGENT)
     expect(desk.field).not_to_be_editable()
+    tools = desk.page.locator("#console-tools")
+    expect(tools).to_be_hidden()
     kim.user_permissions.set(permissions)
     desk.page.evaluate("dispatchEvent(new Event('focus'))")
     expect(desk.field).to_be_editable()
+    expect(tools).to_be_visible()
     desk.reply("Hello")
     expect(desk.complaint).to_be_empty()
 

@@ -110,6 +110,7 @@ def test_from_a_field_that_went_away_tab_leads_to_the_button(desk, ann, posts, o
     ann.send("bye")
     expect(desk.gate).to_contain_text("This dialog is closed")
     expect(desk.page.locator("#console-gate-text") if on_send else desk.field).to_be_focused()
+    expect(desk.field).to_have_accessible_description("")  # nothing is unsent in it
     posts.clear()
     type_on(desk)
     nothing_happened(desk, posts)

@@ -178,8 +178,9 @@ export class Composer {
         document.getElementById("console-tools").hidden = !writable || this.#locked;
         document.getElementById("console-unsent").hidden = writable || !this.#field.value;
         document.getElementById("console-canned-button").hidden = note;
+        const hint = writable ? "console-sending-hint" : this.#field.value ? "console-unsent" : "";
         setAttributes(this.#field, {
-            "aria-describedby": `console-reason ${writable ? "console-sending-hint" : "console-unsent"}`,
+            "aria-describedby": `console-reason ${hint}`.trim(),
             "aria-label": say(note ? "noteLabel" : "replyLabel"),
             placeholder: writable ? say(note ? "noteHint" : "replyHint") : null,
             readonly: !writable || this.#locked,
