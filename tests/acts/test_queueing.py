@@ -113,6 +113,7 @@ def test_a_process_that_ends_without_a_broker_ends_all_the_same():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.django_db
 def test_the_documented_routes_send_each_task_where_nobody_keeps_it_waiting():
     text = (ROOT / "docs" / "deployment.md").read_text()
     routes = ast.literal_eval(dict(DOCUMENTED.findall(text))["CELERY_TASK_ROUTES"])
