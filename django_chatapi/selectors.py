@@ -343,12 +343,10 @@ class WebhookHealth:
 def webhook_health(channel: Channel) -> WebhookHealth:
     """With five queries, none of which reads more rows than it counts."""
     endpoint = WebhookEndpoint.objects.filter(channel=channel).first() or WebhookEndpoint(channel=channel)
-    # A 2xx whose rest did not come in time is no success.
-    accepted = Q(status_code__range=(200, 299), error="")
     since = timezone.now() - HEALTH_SPAN
     attempts = DeliveryAttempt.objects.filter(channel=channel, started_at__gte=since)
     latest = attempts.order_by("-started_at").values("pk", "status_code", "error")[:HEALTH_LIMIT]
-    recent = latest.aggregate(all=Count("pk"), accepted=Count("pk", filter=accepted))
+    recent = latest.aggregate(all=Count("pk"), accepted=Count("pk", filter=DeliveryAttempt.ACCEPTED))
     pending = Delivery.objects.filter(channel=channel, state=DeliveryState.PENDING)
     # By the key, which an index has beside the state; times have none.
     oldest = pending.order_by("pk").values_list("created_at", "next_attempt_at").first() or (None, None)

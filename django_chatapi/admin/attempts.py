@@ -4,9 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
@@ -16,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from ..models import DeliveryAttempt
 from .bounds import ROW_LIMIT, NewestFirstList, RecordAdmin
 from .deliveries import FAILURE_LIMIT
+from .links import page_url
 from .texts import clip, shown_time
 
 #: The list's filter that an index goes with.
@@ -38,8 +38,7 @@ class OutcomeFilter(admin.SimpleListFilter):
             return None
         if _CHANNEL in request.GET:
             queryset = _latest(queryset, "started_at")
-        # A 2xx whose rest did not come in time is no success.
-        accepted = Q(status_code__range=(200, 299), error="")
+        accepted = DeliveryAttempt.ACCEPTED
         return queryset.filter(accepted) if self.value() == "accepted" else queryset.exclude(accepted)
 
 
@@ -81,11 +80,7 @@ class DeliveryAttemptAdmin(RecordAdmin):
     def shown_delivery(self, attempt: DeliveryAttempt) -> SafeString:
         return format_html(
             '<a href="{}">{}</a>',
-            reverse(
-                "admin:django_chatapi_delivery_change",
-                args=[attempt.delivery_id],
-                current_app=self.admin_site.name,
-            ),
+            page_url(self.admin_site, "delivery_change", attempt.delivery_id),
             attempt.delivery,
         )
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +24,7 @@ from ..models import (
     Message,
 )
 from .bounds import BoundedDeletion, RecordAdmin
+from .links import page_url
 from .texts import clip, pretty_bytes, shown_time, visible
 from .transcript import TEXT_LIMIT, transcript_page
 
@@ -122,7 +122,7 @@ class ClientAdmin(BoundedDeletion, RecordAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _dialog_url(self, dialog: Dialog) -> str:
-        return reverse("admin:django_chatapi_dialog_change", args=[dialog.pk], current_app=self.admin_site.name)
+        return page_url(self.admin_site, "dialog_change", dialog.pk)
 
 
 def may_view(request: HttpRequest, model: Any) -> bool:

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -27,6 +27,7 @@ from ..models import Channel, Client, Delivery, DeliveryAttempt, Message, Webhoo
 from ..tokens import mask
 from .bounds import RecordAdmin
 from .clients import may_view, named
+from .links import page_url
 from .messages import CLIENTS_OF_ONE_NAME
 from .pages import pages_of_one
 from .texts import clip, pretty_bytes, shown_time, to_the_second, visible
@@ -151,11 +152,7 @@ class DeliveryAdmin(RecordAdmin):
             return format_html('<span class="chatapi-badge">{}</span>', _("Test event"))
         return format_html(
             '<a href="{}" class="chatapi-id"><bdi>{}</bdi></a>',
-            reverse(
-                "admin:django_chatapi_client_change",
-                args=[delivery.client_id],
-                current_app=self.admin_site.name,
-            ),
+            page_url(self.admin_site, "client_change", delivery.client_id),
             visible(delivery.client.client_id),
         )
 
@@ -293,11 +290,7 @@ class DeliveryAdmin(RecordAdmin):
         return delivery
 
     def _url(self, page: str, delivery: Delivery) -> str:
-        return reverse(
-            f"admin:django_chatapi_delivery_{page}",
-            args=[quote(delivery.pk)],
-            current_app=self.admin_site.name,
-        )
+        return page_url(self.admin_site, f"delivery_{page}", delivery.pk)
 
 
 def _next_attempt(delivery: Delivery) -> dt.datetime | None:

@@ -6,7 +6,6 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +15,7 @@ from ..models import AgentGroup, CannedAnswer, Client, Dialog, DialogChange, Dia
 from ..wire.dialogs import one_line
 from .bounds import RecordAdmin
 from .clients import may_view
+from .links import page_url
 from .texts import clip, pretty, sendable, to_the_second, visible
 from .transcript import TEXT_LIMIT
 
@@ -227,9 +227,7 @@ class DialogAdmin(RecordAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _client_url(self, dialog: Dialog) -> str:
-        return reverse(
-            "admin:django_chatapi_client_change", args=[dialog.client_id], current_app=self.admin_site.name
-        )
+        return page_url(self.admin_site, "client_change", dialog.client_id)
 
     def _text(self, text: str) -> str | SafeString:
         if not text:

@@ -6,7 +6,6 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +14,7 @@ from ..constants import WRONG_ANSWER_STATES, MessageType
 from ..models import Channel, Client, Message, MessageStatus
 from .bounds import RecordAdmin
 from .clients import may_view, named
+from .links import page_url
 from .texts import pretty, shown_time, visible
 from .transcript import entry, summary
 
@@ -139,9 +139,7 @@ class MessageAdmin(RecordAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _client_url(self, message: Message) -> str:
-        return reverse(
-            "admin:django_chatapi_client_change", args=[message.client_id], current_app=self.admin_site.name
-        )
+        return page_url(self.admin_site, "client_change", message.client_id)
 
     def _json(self, value: Any) -> str | SafeString:
         if value is None:

@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -24,6 +24,7 @@ from .bounds import bounded_count
 from .clients import may_view
 from .deliveries import no_webhook, report_resent
 from .forms import ResendForm
+from .links import page_url
 from .pages import pages_of_one
 from .texts import clip
 
@@ -80,7 +81,7 @@ class WebhookPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if outcome.response:
             words = format_html("{} {} <q>{}</q>", words, _("Response:"), clip(outcome.response, RESPONSE_LIMIT))
         if may_view(request, Delivery):
-            url = self._reverse("delivery_change", sent.delivery.pk)
+            url = page_url(self.admin_site, "delivery_change", sent.delivery.pk)
             words = format_html('{} <a href="{}">{}</a>', words, url, _("Show the delivery"))
         self.message_user(request, words, messages.SUCCESS if outcome.accepted else messages.ERROR)
         return self._back(channel)
@@ -135,18 +136,11 @@ class WebhookPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return channel
 
     def _back(self, channel: Channel) -> HttpResponseRedirect:
-        return HttpResponseRedirect(self._reverse("channel_change", channel.pk))
-
-    def _reverse(self, page: str, *keys: Any) -> str:
-        return reverse(
-            f"admin:django_chatapi_{page}",
-            args=[quote(key) for key in keys],
-            current_app=self.admin_site.name,
-        )
+        return HttpResponseRedirect(page_url(self.admin_site, "channel_change", channel.pk))
 
     def _deliveries_url(self, channel: Channel, state: DeliveryState | None = None) -> str:
         query = {"channel__id__exact": channel.pk, **({"state__exact": state.value} if state else {})}
-        return f"{self._reverse('delivery_changelist')}?{urlencode(query)}"
+        return f"{page_url(self.admin_site, 'delivery_changelist')}?{urlencode(query)}"
 
 
 def _at_most(count: int) -> str:

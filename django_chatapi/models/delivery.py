@@ -110,6 +110,9 @@ class Delivery(models.Model):
 class DeliveryAttempt(models.Model):
     """One POST of a delivery: what was sent, and what came back."""
 
+    #: What ``accepted`` says, for queries.
+    ACCEPTED = Q(status_code__range=(200, 299), error="")
+
     delivery = models.ForeignKey(
         Delivery, models.CASCADE, related_name="attempt_log", db_index=False, verbose_name=_("delivery")
     )
