@@ -75,6 +75,13 @@ class Sight:
         of_group = dialog.group_id is None or dialog.group_id in self.group_pks
         return dialog.channel_id in self.channel_pks and of_group
 
+    def clients(self) -> Q:
+        """What ``sees`` says, for a query of clients of channels that are seen; also those without a dialog."""
+        if self.everything:
+            return Q()
+        of_group = Q(dialog__group__isnull=True) | Q(dialog__group__in=self.group_pks)
+        return of_group | Q(dialog__agent=self.agent_pk)
+
 
 def sight_of(agent: Any) -> Sight:
     """What this agent sees, with one query."""
@@ -260,11 +267,7 @@ def clients_to_take(sight: Sight, search: str, channel_pk: int | None) -> list[C
     Those whose dialog the agent does not see are left out. The channels are spelled out because the indexes begin
     with them.
     """
-    clients = Client.objects.select_related("channel", "dialog")
-    if not sight.everything:
-        # Without a group the dialog is for all, or there is none.
-        seen = Q(dialog__group__isnull=True) | Q(dialog__group__in=sight.group_pks)
-        clients = clients.filter(seen | Q(dialog__agent=sight.agent_pk))
+    clients = Client.objects.select_related("channel", "dialog").filter(sight.clients())
     if channel_pk is not None:
         clients = clients.filter(channel=channel_pk) if sight.sees_channel(channel_pk) else clients.none()
     elif sight.everything:

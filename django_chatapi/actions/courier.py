@@ -105,13 +105,15 @@ class _Batch:
         with self._lock:
             return self._rest.pop(0) if self._rest else None
 
-    def _record(self) -> None:
+    def _record(self) -> bool:
+        """Whether there was anything to record or to give back."""
         if not self._sent and not self._rest:
-            return
+            return False
         delay = deliveries.record(channel=self._channel, sent=self._sent, release=self._rest)
         if delay is not None:
             self._next_at = min(self._next_at, time.monotonic() + delay)
         self._sent, self._rest = [], []
+        return True
 
     @contextmanager
     def _given_back_in_time(self) -> Iterator[None]:
@@ -135,10 +137,9 @@ class _Batch:
             # Before the lock: who waits for one of a pool keeps nobody from recording meanwhile.
             connections[router.db_for_write(Delivery)].ensure_connection()
             with self._lock:
-                if not self._sent and not self._rest:
-                    return
-                self._record()
-            deliveries.announce(self._channel.pk)
+                recorded = self._record()
+            if recorded:
+                deliveries.announce(self._channel.pk)
         except Exception as error:
             # Whatever it was: it is recorded as soon as the POST is over.
             logger.warning("Deliveries could not be given back: %s", type(error).__name__)

@@ -26,7 +26,7 @@ for (const box of document.querySelectorAll(".console-box")) {
 
 export const isAsking = () => document.querySelector("dialog[open]") !== null;
 
-const SENTENCE = 500; // milliseconds between two letters of one
+export const SENTENCE = 500; // milliseconds between two letters of one
 
 /**
  * Somebody who goes on typing where a box came up does not confirm it with a space, nor with the sentence's end, nor

@@ -2,10 +2,9 @@
 // people who dictate would trigger them. What is typed for a field that is gone, or not there yet, does nothing, and
 // so does a letter within a sentence.
 
-import { isAsking } from "./dialogs.js";
+import { isAsking, SENTENCE } from "./dialogs.js";
 
 const OFF = "chatapi-console-no-keys";
-const SENTENCE = 500; // milliseconds between two letters of one
 const PAUSE = 1000; // milliseconds for which what was typed for a field goes on doing nothing, when none comes
 
 function isTyping(target) {
@@ -106,14 +105,14 @@ export function listenForKeys(actions) {
         if (event.ctrlKey || event.metaKey || event.altKey) {
             return;
         }
-        if (!isTyping(event.target) && isWithin(event, Object.hasOwn(actions, event.key))) {
+        const act = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined;
+        const typing = isTyping(event.target);
+        if (!typing && isWithin(event, act !== undefined)) {
             return;
         }
-        const typing = isTyping(event.target);
         if (event.key !== "Escape" && (typing || (!toggle.checked && event.key.length === 1))) {
             return;
         }
-        const act = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined;
         if (act && act(event, typing) !== false) {
             event.preventDefault();
         }
