@@ -23,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
+from example_project.ports import free_port  # noqa: E402
+
 #: Threads of the WSGI server, and so its database connections.
 THREADS = 4
 
@@ -88,9 +90,7 @@ class Server:
 @contextlib.contextmanager
 def served(kind: str) -> Iterator[Server]:
     """The benchmarks' site behind a server with one worker: ``wsgi`` (granian) or ``asgi`` (uvicorn)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     kinds = {
         "wsgi": f"granian example_project.wsgi:application --interface wsgi --blocking-threads {THREADS}",
         "asgi": "uvicorn example_project.asgi:application",

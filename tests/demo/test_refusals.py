@@ -6,7 +6,6 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
-from example_project.management.commands import demo
 from tests.demo.demos import manage
 from tests.servers import free_port
 
@@ -57,4 +56,4 @@ def test_without_the_demo_extra(monkeypatch, name):
 
 
 def test_a_childs_port_is_none_that_the_system_gives_to_others_meanwhile():
-    assert all(20_000 <= demo._free_port() < 32_768 for _ in range(100))
+    assert all(20_000 <= free_port() < 32_768 for _ in range(100))

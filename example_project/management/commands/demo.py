@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import random
 import re
 import secrets
 import shlex
@@ -30,6 +29,7 @@ from django.urls import reverse
 from django_chatapi.actions import channels
 from django_chatapi.models import AgentGroup, CannedAnswer, Channel
 from django_chatapi.tokens import TOKEN_PATTERN
+from example_project.ports import free_port
 from example_project.processes import Children
 from example_project.settings import database
 
@@ -110,7 +110,7 @@ class Command(BaseCommand):
             if data_dir is None:
                 data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatapi-demo-")))
             folder = _make_folder(data_dir)
-            valkey_port = _free_port()
+            valkey_port = free_port()
             kept = _kept_environment(folder)
             environment = {
                 "DATABASE_URL": f"sqlite:///{quote(str(folder / 'site.sqlite3'))}",
@@ -120,7 +120,7 @@ class Command(BaseCommand):
                 "DEMO_AGENT_USER": AGENT,
                 "DEMO_AGENT_PASSWORD": kept.get("DEMO_AGENT_PASSWORD") or secrets.token_urlsafe(12),
             }
-            sink_port = _free_port()
+            sink_port = free_port()
             _write_environment(folder, environment)
             children = stack.enter_context(Children(folder, environment))
             if not redis_url:
@@ -232,17 +232,6 @@ def _check_redis(url: str) -> None:
             f"No server answers at the REDIS_URL of the environment ({error}). Start it, or unset REDIS_URL and "
             "the demo starts one of its own."
         ) from error
-
-
-def _free_port() -> int:
-    """A port for a child that takes a while to bind it.
-
-    Drawn from below the ports that systems give to who asks for any (Linux: from 32768, RFC 6335: from 49152).
-    """
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_768)
-        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
-            return port
 
 
 def _make_folder(path: Path) -> Path:
