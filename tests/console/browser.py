@@ -179,6 +179,17 @@ class Desk:
         """How far the message with this text got."""
         return self.said(text).locator(".console-status")
 
+    # The time between keys
+
+    def stand_still(self) -> None:
+        """From now on no time passes on the page's clock, however busy the machine is."""
+        self.page.evaluate(
+            "() => { window.standing = performance.now(); performance.now = () => window.standing; }"
+        )
+
+    def pass_time(self, milliseconds: int) -> None:
+        self.page.evaluate("(more) => { window.standing += more; }", milliseconds)
+
     # What the agent does
 
     def serve(self, visitor: Any) -> None:

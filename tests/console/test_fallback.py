@@ -109,9 +109,8 @@ def test_a_restarted_server_is_found_again(server, kim, shop, sit_down, visit):
     assert desk.page.evaluate("window.sameLoad")
 
 
-@pytest.mark.parametrize("arrived", [True, False])
-def test_a_message_whose_answer_was_lost_is_said_once(desk, ann, arrived):
-    desk.serve(ann)
+def lose_answers(desk, url, arrived):
+    """Have the page not hear of its next two calls, which the server hears of or not; gives their keys."""
     lost = []
 
     def lose(route):
@@ -120,7 +119,14 @@ def test_a_message_whose_answer_was_lost_is_said_once(desk, ann, arrived):
         lost.append(route.request.headers["idempotency-key"])
         route.abort()
 
-    desk.page.route("**/messages", lose, times=2)
+    desk.page.route(url, lose, times=2)
+    return lost
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_message_whose_answer_was_lost_is_said_once(desk, ann, arrived):
+    desk.serve(ann)
+    lost = lose_answers(desk, "**/messages", arrived)
     for count in (1, 2):
         if count == 1:
             desk.field.fill("Once only")
@@ -143,15 +149,7 @@ def test_a_message_whose_answer_was_lost_is_said_once(desk, ann, arrived):
 @pytest.mark.parametrize("arrived", [True, False])
 def test_a_note_whose_answer_was_lost_is_kept_once(desk, ann, arrived):
     desk.serve(ann)
-    lost = []
-
-    def lose(route):
-        if arrived:
-            assert route.fetch().status == 200
-        lost.append(route.request.headers["idempotency-key"])
-        route.abort()
-
-    desk.page.route("**/notes", lose, times=2)
+    lost = lose_answers(desk, "**/notes", arrived)
     desk.page.get_by_role("button", name="Note").click()
     desk.field.fill("Careful")
     for _ in range(2):

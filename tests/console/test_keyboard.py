@@ -77,10 +77,11 @@ def test_all_of_it_with_the_keyboard(shop, kim, lou, sit_down, visit):
     press("Escape")
 
     # Transferring.
+    desk.stand_still()
     press("x")
     target = desk.page.get_by_role("radio", name="Lou Park")
     expect(target).to_be_focused()
-    desk.page.wait_for_timeout(600)  # a space that comes at once is a sentence's
+    desk.pass_time(600)  # a space that comes at once is a sentence's
     press("Space")
     press("Enter")
     expect(desk.gate).to_contain_text("Lou Park has this dialog.")

@@ -33,15 +33,6 @@ def type_on(desk):
         desk.page.keyboard.press("Enter")
 
 
-def stand_still(desk):
-    """From now on no time passes between the keys, however busy the machine is."""
-    desk.page.evaluate("() => { window.standing = performance.now(); performance.now = () => window.standing; }")
-
-
-def pass_time(desk, milliseconds):
-    desk.page.evaluate("(more) => { window.standing += more; }", milliseconds)
-
-
 def nothing_happened(desk, posts):
     expect(desk.page.locator("dialog[open]")).to_have_count(0)
     expect(desk.tab("mine")).to_have_attribute("aria-selected", "true")
@@ -97,6 +88,7 @@ def test_the_dialog_of_who_writes_goes_away(writing, posts, shop, chief):
     desk = writing
     AgentGroup.objects.create(channel=shop, name="Returns")
     posts.clear()
+    desk.stand_still()
     chief.look_at("others")
     chief.open("ann")
     chief.transfer("Returns")
@@ -116,6 +108,7 @@ def test_from_a_field_that_went_away_tab_leads_to_the_button(desk, ann, posts, o
     desk.serve(ann)
     if on_send:
         desk.page.locator("#console-send").focus()
+    desk.stand_still()
     ann.send("bye")
     expect(desk.gate).to_contain_text("This dialog is closed")
     expect(desk.page.locator("#console-gate-text") if on_send else desk.field).to_be_focused()
@@ -155,14 +148,14 @@ def test_what_is_typed_before_the_client_is_taken(desk, posts, visit, ann, taken
         desk.page.keyboard.type("hello")
         expect(desk.field).to_have_value("hello")
     else:
-        stand_still(desk)
+        desk.stand_still()
         held.pop().abort()
         expect(desk.complaint).to_contain_text("could not be reached")
         type_on(desk)
         expect(desk.page.locator("dialog[open]")).to_have_count(0)
         # Who has paused means the keys again.
         box = desk.page.get_by_role("dialog", name="Keys")
-        until(desk.page, lambda: pass_time(desk, 1100) or press(desk, "?", box), "a key")
+        until(desk.page, lambda: desk.pass_time(1100) or press(desk, "?", box), "a key")
     assert [path.rpartition("/")[2] for path in posts] == ["take"]
     assert not held
 
@@ -175,7 +168,7 @@ def press(desk, key, box):
 def test_a_sentence_confirms_no_closing(desk, ann):
     desk.serve(ann)
     box = desk.page.get_by_role("dialog", name="Close this dialog?")
-    stand_still(desk)
+    desk.stand_still()
     desk.page.keyboard.press("Escape")
     for rest in (" ", "lose it all\n"):
         desk.page.keyboard.press("c")
@@ -186,7 +179,7 @@ def test_a_sentence_confirms_no_closing(desk, ann):
     assert dialog_of("ann").state == "open"
     desk.page.keyboard.press("c")
     expect(box).to_be_visible()
-    pass_time(desk, 600)
+    desk.pass_time(600)
     desk.page.keyboard.press("Space")
     expect(desk.entries).to_contain_text("Closed by Kim Lee")
 
@@ -196,7 +189,7 @@ def test_a_sentence_beside_the_field_does_nothing(desk, lou, ann, posts, typed):
     desk.serve(ann)
     desk.page.locator("#console-transcript").click()
     posts.clear()
-    stand_still(desk)
+    desk.stand_still()
     desk.page.keyboard.type(typed)
     if typed.startswith("x"):
         expect(desk.page.get_by_role("radio", name="Lou Park")).to_be_focused()

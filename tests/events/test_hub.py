@@ -116,15 +116,16 @@ def test_what_comes_in_the_moment_of_waking_is_kept_for_the_next_wait():
     with_hub(test)
 
 
-def test_a_newer_poll_ends_the_older_one_of_its_connection_only():
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=["the older registers first", "the newer does"])
+def test_a_newer_poll_ends_the_older_one_of_its_connection_only(order):
     async def test(hub):
-        older, other = hub.register(ANN, 0, 1), hub.register(Key(1, "b"), 0, 1)
-        newer = hub.register(ANN, 0, 2)
+        other = hub.register(Key(1, "b"), 0, 1)
+        waiters = {started: hub.register(ANN, 0, started) for started in order}
 
-        assert await older.wait(PATIENCE) is Woken.REPLACED
-        assert await newer.wait(0.01) is Woken.TIMEOUT
+        assert await waiters[1].wait(PATIENCE) is Woken.REPLACED
+        assert await waiters[2].wait(0.01) is Woken.TIMEOUT
         assert await other.wait(0.01) is Woken.TIMEOUT
-        for waiter in (older, other, newer):
+        for waiter in (other, *waiters.values()):
             hub.unregister(waiter)
 
     with_hub(test)
@@ -139,20 +140,6 @@ def test_word_of_an_older_poll_that_comes_late_ends_nobody():
         hub.replace(ANN, 3)
         assert await waiter.wait(PATIENCE) is Woken.REPLACED
         hub.unregister(waiter)
-
-    with_hub(test)
-
-
-def test_the_older_poll_ends_also_when_it_registers_later():
-    async def test(hub):
-        newer = hub.register(ANN, 0, 2)
-        older, other = hub.register(ANN, 0, 1), hub.register(Key(1, "b"), 0, 1)
-
-        assert await older.wait(PATIENCE) is Woken.REPLACED
-        assert await newer.wait(0.01) is Woken.TIMEOUT
-        assert await other.wait(0.01) is Woken.TIMEOUT
-        for waiter in (older, other, newer):
-            hub.unregister(waiter)
 
     with_hub(test)
 
