@@ -78,32 +78,6 @@ def address(django_db_setup: None, django_db_blocker: object, valkey: Any) -> It
         yield address
 
 
-@pytest.fixture(autouse=True)
-def server_at_rest(transactional_db: None) -> Iterator[None]:
-    """Before the database is emptied, the server has done what pages asked of it just before they were closed."""
-    yield
-    looks = 0
-
-    def at_rest() -> bool:
-        nonlocal looks
-        looks = 0 if others_at_work() else looks + 1
-        return looks == 10
-
-    wait_until(at_rest, what="the server's rest")
-
-
-def others_at_work() -> bool:
-    """Whether another process is in a transaction on the database. SQLite cannot tell, and has no deadlocks."""
-    if connection.vendor != "postgresql":
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
-        )
-        return bool(cursor.fetchone()[0])
-
-
 @pytest.fixture
 def make_shop(transactional_db: None) -> Callable[..., Channel]:
     """Make a channel whose bot hands over who says “human”; the arguments are more of its switch reply."""
