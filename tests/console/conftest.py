@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client as HTTPClient
 
 from django_chatapi.actions import channels, presences
@@ -16,7 +16,7 @@ from django_chatapi.constants import PresenceState
 from django_chatapi.models import AgentGroup, Channel
 from tests.events.conftest import Listener, valkey
 from tests.events.helpers import NEVER, site_environment
-from tests.servers import wait_until, web_server
+from tests.servers import web_server
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

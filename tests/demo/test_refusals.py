@@ -6,6 +6,7 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
+from example_project import ports
 from tests.demo.demos import manage
 from tests.servers import free_port
 
@@ -56,4 +57,4 @@ def test_without_the_demo_extra(monkeypatch, name):
 
 
 def test_a_childs_port_is_none_that_the_system_gives_to_others_meanwhile():
-    assert all(20_000 <= free_port() < 32_768 for _ in range(100))
+    assert all(20_000 <= ports.free_port() < 32_768 for _ in range(100))

