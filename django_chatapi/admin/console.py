@@ -139,6 +139,7 @@ def _list_texts() -> dict[str, str]:
         "foundNothing": _("No client id begins like this."),
         "withBot": _("Talks with the bot"),
         "takeClient": _("Take"),
+        "notAnswered": _("%(client)s: the server has not answered yet…"),
     }
 
 

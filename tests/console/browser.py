@@ -102,6 +102,7 @@ class Desk:
         self.status = page.locator("#console-status")
         self.rows = page.locator("#console-rows .console-row")
         self.title = page.locator("#console-head-title")
+        self.pending = page.locator("#console-pending")
         self.entries = page.locator("#console-entries")
         self.field = page.locator("#console-reply")
         self.reason = page.locator("#console-reason")

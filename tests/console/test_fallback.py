@@ -164,6 +164,21 @@ def test_a_note_whose_answer_was_lost_is_kept_once(desk, ann, arrived):
     assert [note.text for note in DialogNote.objects.all()] == ["Careful"]
 
 
+def test_that_the_server_has_not_answered_is_said_until_it_has(desk, ann):
+    ann.ask_for_a_person()
+    desk.open("ann")
+    held = hold(desk.page, "**/take", times=1)
+    desk.stand_still()
+    desk.page.locator("#console-take").click()
+    until(desk.page, lambda: held, "the click")
+    expect(desk.pending).to_be_empty()
+    desk.pass_time(1000)
+    expect(desk.pending).to_have_text("ann: the server has not answered yet…")
+    held.pop().continue_()
+    expect(desk.field).to_be_focused()
+    expect(desk.pending).to_be_empty()
+
+
 def test_what_was_written_meanwhile_stays_behind_what_came_back(desk, ann):
     desk.serve(ann)
     held = hold(desk.page, "**/messages", times=1)

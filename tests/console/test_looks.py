@@ -9,7 +9,7 @@ import pytest
 
 from django_chatapi.models import CannedAnswer
 
-from .browser import expect
+from .browser import expect, hold, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,8 +173,12 @@ def walk(desk, look):
     desk.look_at("waiting")
     desk.open("bob")
     look()
-    desk.page.route("**/take", lambda route: route.abort(), times=1)
+    held = hold(desk.page, "**/take", times=1)
     desk.page.locator("#console-take").click()
+    expect(desk.pending).to_contain_text("bob")
+    look()
+    until(desk.page, lambda: held, "the click")
+    held.pop().abort()
     expect(desk.complaint).to_contain_text("could not be reached")
     look()
     desk.look_at("closed")

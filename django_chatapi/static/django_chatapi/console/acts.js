@@ -1,11 +1,12 @@
 // What an agent does with a dialog: take it, give it away, close it. Each leaves the lists as the answer says.
 
 import { api } from "./api.js";
-import { config } from "./config.js";
+import { config, say } from "./config.js";
 import { chooseTarget, confirmClosing, isAsking } from "./dialogs.js";
 import { mayHandle } from "./head.js";
 import { holdKeys, releaseKeys } from "./keys.js";
-import { calm, complain } from "./notices.js";
+import { calm, complain, waitFor } from "./notices.js";
+import { shownId } from "./rows.js";
 
 export class Acts {
     #store;
@@ -102,7 +103,7 @@ export class Acts {
         this.#current = client;
         this.#given = null;
         try {
-            const row = await call();
+            const row = await waitFor(call(), say("notAnswered", { client: shownId(client.clientId) }));
             calm();
             this.#store.put([row]);
             then(row);

@@ -1,12 +1,15 @@
-// What the page says aloud: errors in a bar that stays until it is dismissed or overtaken, and news in a quiet
-// region that only screen readers notice.
+// What the page says aloud: errors in a bar that stays until it is dismissed or overtaken, what the server has not
+// answered yet, and news in a quiet region that only screen readers notice.
 
 import { make, setText } from "./dom.js";
 import { say } from "./config.js";
 
 const GATHER_FOR = 800; // milliseconds; several messages at once are one announcement
 
+const SLOW = 700; // milliseconds; what is answered sooner needs no word
+
 const bar = document.getElementById("console-errors");
+const pending = document.getElementById("console-pending");
 const quiet = document.getElementById("console-news");
 let gathered = [];
 let timer = null;
@@ -23,6 +26,17 @@ export function complain(error) {
 export function calm() {
     bar.replaceChildren();
     delete bar.dataset.shown;
+}
+
+/** Says that the server has not answered yet, when that takes long. Returns, or throws, what it answers. */
+export async function waitFor(answer, text) {
+    const timer = setTimeout(() => setText(pending, text), SLOW);
+    try {
+        return await answer;
+    } finally {
+        clearTimeout(timer);
+        setText(pending, "");
+    }
 }
 
 /** Says something to screen readers, soon, and not on top of what is being read out. */
