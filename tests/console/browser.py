@@ -129,7 +129,9 @@ class Desk:
 
     def in_state(self, state: str) -> "Desk":
         expect(self.status).to_have_attribute("data-state", state)
-        expect(self.tab("waiting").locator(".console-count")).not_to_have_text("–")
+        # All of them: what comes before the last one is no news to the page.
+        for name in ("waiting", "mine", "others", "closed"):
+            expect(self.tab(name).locator(".console-count")).not_to_have_text("–")
         return self
 
     def tab(self, name: str) -> Locator:
