@@ -44,6 +44,12 @@ INIT = """
 window.violations = [];
 addEventListener("securitypolicyviolation", (event) =>
     window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
+window.news = [];
+addEventListener("DOMContentLoaded", () => {
+    const region = document.getElementById("console-news");
+    const note = () => window.news.push(region.textContent);
+    region && new MutationObserver(note).observe(region, { childList: true });
+});
 window.tones = 0;
 window.AudioContext = class {
     state = "suspended";
@@ -181,6 +187,10 @@ class Desk:
     def mark(self, text: str) -> Locator:
         """How far the message with this text got."""
         return self.said(text).locator(".console-status")
+
+    def hears(self, text: str) -> None:
+        """Wait until screen readers were told so, whatever they were told since: the next news replace it."""
+        self.page.wait_for_function("(text) => window.news.some((news) => news.includes(text))", arg=text)
 
     # The time between keys
 
