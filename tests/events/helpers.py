@@ -61,8 +61,11 @@ def redis_layer(url: str, **config: Any) -> dict[str, Any]:
 
 def hears_nudges(listener: Any) -> bool:
     """Whether a held poll hears of what another process publishes, with nobody looking but the poll itself."""
-    cursor = listener.poll(all="true")["cursor"]
-    waiting = listener.start(cid=f"try-{Connection.objects.count()}", cursor=cursor, timeout=2)
+    cursor, number = listener.poll(all="true")["cursor"], Connection.objects.count()
+    waiting = listener.start(cid=f"try-{number}", cursor=cursor, timeout=2)
+    # It would find by itself what is said before it looks. It has looked when one is answered that came behind it
+    # and waited as well.
+    listener.poll(cid=f"behind-{number}", cursor=cursor, timeout=0.1)
     message = say(listener.client_id, "do you hear?")
     return [item["event"]["questionId"] for item in waiting.result(timeout=20)["events"]] == [
         str(message.question_id)
