@@ -37,7 +37,8 @@ class Listener:
     def __init__(self, address: str, channel: Channel, client_id: str = "ann") -> None:
         self.base = f"{address}/chatapi/{channel.token}"
         self.client_id = client_id
-        self.http = httpx.Client(timeout=30)
+        # A connection each: the server may close an idle one just as it is used again.
+        self.http = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
         self._threads = ThreadPoolExecutor(8)
 
     def send(self, query: str = "hi", **more: Any) -> dict[str, Any]:

@@ -269,6 +269,8 @@ def test_a_layer_that_is_down_for_long_delays_but_loses_nothing(listen, settings
 
 #: How many messages the sender lets wait in the layer for one process.
 CAPACITY = 10
+#: A connection each: the server may close an idle one just as it is used again.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
 @pytest.mark.parametrize("found_by", ["the sweep", "later nudges"])
@@ -282,7 +284,7 @@ def test_a_burst_past_the_layers_capacity_loses_nudges_but_no_events(found_by, c
         settings.CHANNEL_LAYERS = redis_layer(valkey.connection_url, capacity=CAPACITY)
         layer = stack.enter_context(redis.Redis.from_url(valkey.connection_url))
         threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
-        http = stack.enter_context(httpx.Client(timeout=80, limits=httpx.Limits(max_connections=None)))
+        http = stack.enter_context(httpx.Client(timeout=80, limits=LIMITS))
         address, running = stack.enter_context(site(env={"REDIS_URL": valkey.connection_url}, **sweep))
 
         def poll(client_id, **query):
