@@ -4,7 +4,6 @@ import contextlib
 import json
 from datetime import datetime, timedelta
 
-import httpx
 import pytest
 
 from django_chatapi.actions import pushes
@@ -248,23 +247,24 @@ def test_a_wrong_parameter_is_named(listener, query, named):
 
 def test_other_refusals_look_as_everywhere(listener, channel):
     path = f"{listener.base}/events"
-    assert httpx.get(path + "x", params={"clientId": "ann"}).status_code == 404
-    assert httpx.get(f"{listener.base}x/events", params={"clientId": "ann"}).json()["error"] == "channel_not_found"
-    assert httpx.post(path, params={"clientId": "ann"}).status_code == 405
-    refused = httpx.get(path, params={"clientId": "ann"}, headers={"origin": "https://evil.example"})
+    assert listener.http.get(path + "x", params={"clientId": "ann"}).status_code == 404
+    unknown = listener.http.get(f"{listener.base}x/events", params={"clientId": "ann"})
+    assert unknown.json()["error"] == "channel_not_found"
+    assert listener.http.post(path, params={"clientId": "ann"}).status_code == 405
+    refused = listener.http.get(path, params={"clientId": "ann"}, headers={"origin": "https://evil.example"})
     assert (refused.status_code, refused.json()["error"]) == (403, "origin_not_allowed")
-    assert httpx.get(path, params={"clientId": "ann"}, headers={"accept": "text/html"}).status_code == 406
+    assert listener.http.get(path, params={"clientId": "ann"}, headers={"accept": "text/html"}).status_code == 406
 
     channel.allowed_origins = "https://good.example"
     channel.require_signed_clients = True
     channel.save()
-    unsigned = httpx.get(path, params={"clientId": "ann"}, headers={"origin": "https://good.example"})
+    unsigned = listener.http.get(path, params={"clientId": "ann"}, headers={"origin": "https://good.example"})
     assert unsigned.json()["error"] == "invalid_client_signature"
     assert unsigned.headers["access-control-allow-origin"] == "https://good.example"
-    preflight = httpx.options(path, headers={"origin": "https://good.example"})
+    preflight = listener.http.options(path, headers={"origin": "https://good.example"})
     assert preflight.status_code == 204
     assert "GET" in preflight.headers["access-control-allow-methods"]
 
     channel.active = False
     channel.save()
-    assert httpx.get(path, params={"clientId": "ann"}).json()["error"] == "channel_disabled"
+    assert listener.http.get(path, params={"clientId": "ann"}).json()["error"] == "channel_disabled"

@@ -1,6 +1,7 @@
 """Callers who leave in the middle of a response: what they did not get is told once more."""
 
 import socket
+from functools import partial
 
 import httpx
 import pytest
@@ -51,7 +52,8 @@ def test_a_response_that_was_not_written_out_moves_no_position(kind, query, acce
             while b"humanResponse" not in received:
                 received += caller.recv(300)
         if kind == "counting":  # at the other door no waiter is held: there was something to tell
-            wait_until(lambda: httpx.get(f"{address}/counts").json()["waiters"] == 0, what="the poll's end")
+            counts = partial(httpx.get, f"{address}/counts", timeout=60)
+            wait_until(lambda: counts().json()["waiters"] == 0, what="the poll's end")
 
         assert Connection.objects.get().position == 0
         assert not Message.objects.exclude(status="NOT_SENT").exists()

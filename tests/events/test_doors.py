@@ -48,7 +48,7 @@ def test_a_thread_per_poll_is_limited_before_the_site_starves(channel, ann, thre
         wait_until(lambda: poll(path, cid="c", timeout=0.1).status_code == 503, what="the limit")
         refused = poll(path, cid="c", timeout=5)
         at_once = poll(path, cid="c", timeout=0)
-        sent = httpx.post(path, json={"clientId": "bob", "query": "hi"})
+        sent = httpx.post(path, json={"clientId": "bob", "query": "hi"}, timeout=30)
         say("ann", "hello")
 
         assert (refused.status_code, refused.json()["error"]) == (503, "too_many_polls")
@@ -90,7 +90,7 @@ def test_a_server_that_is_told_to_stop_answers_its_waiters(channel, ann, threads
         end(running)  # waits less long than the polls would
 
         for waiting in held:
-            response = waiting.result(timeout=1)
+            response = waiting.result()
             assert (response.status_code, response.json()["events"]) == (200, [])
 
 
@@ -164,7 +164,7 @@ def test_without_a_shared_layer_one_process_wakes_its_own_waiters(channel, ann, 
         path = f"{address}/chatapi/{channel.token}"
         [waiting] = hold(threads, path, "a", all="true")
 
-        assert httpx.post(path, json={"clientId": "ann", "query": "hi"}).status_code == 200
+        assert httpx.post(path, json={"clientId": "ann", "query": "hi"}, timeout=30).status_code == 200
 
         assert waiting.result().json()["events"][0]["type"] == "request"
         assert Client.objects.count() == 1

@@ -33,7 +33,7 @@ def test_a_server_that_is_told_to_stop_answers_the_polls_it_holds(kind, channel)
         assert poll("comes behind all others", 0.3)[0] == 200
         told = time.monotonic()
         end(running)
-        outcomes = [waiting.result(timeout=1) for waiting in held]
+        outcomes = [waiting.result() for waiting in held]
 
     for status, events, moment in outcomes:
         assert (status, events) == (200, [])

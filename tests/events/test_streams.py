@@ -104,7 +104,9 @@ def test_the_id_of_an_event_is_a_cursor_of_polls_and_the_other_way_round(path):
         say("ann", f"event {number}")
     with open_stream(path, cid="a") as stream:
         first, _second = stream.event(), stream.event()
-    polled = httpx.get(f"{path}/events", params={"clientId": "ann", "cursor": first[0], "timeout": 0}).json()
+    polled = httpx.get(
+        f"{path}/events", params={"clientId": "ann", "cursor": first[0], "timeout": 0}, timeout=20
+    ).json()
     say("ann", "event 3")
 
     assert [item["event"]["data"]["answer"] for item in polled["events"]] == ["event 1", "event 2"]
@@ -171,7 +173,9 @@ def test_a_stream_ends_with_what_it_was_opened_for(path, change):
 
 @pytest.mark.parametrize("accept", ["application/json, text/event-stream", "*/*, text/event-stream;q=0", "*/*"])
 def test_who_takes_json_as_well_is_answered_with_json(path, accept):
-    response = httpx.get(f"{path}/events", params={"clientId": "ann", "timeout": 0}, headers={"accept": accept})
+    response = httpx.get(
+        f"{path}/events", params={"clientId": "ann", "timeout": 0}, headers={"accept": accept}, timeout=20
+    )
 
     assert response.json()["events"] == []
 
@@ -181,10 +185,10 @@ def test_errors_are_json_all_the_same(path):
         ({"clientId": ""}, 400, "invalid_request"),
         ({"cursor": "nonsense"}, 400, "invalid_request"),
     ]:
-        response = httpx.get(f"{path}/events", params={"clientId": "ann", **query}, headers=STREAM)
+        response = httpx.get(f"{path}/events", params={"clientId": "ann", **query}, headers=STREAM, timeout=20)
         assert (response.status_code, response.json()["error"]) == (status, error)
         assert response.headers["content-type"] == "application/json"
-    unknown = httpx.get(f"{path}x/events", params={"clientId": "ann"}, headers=STREAM)
+    unknown = httpx.get(f"{path}x/events", params={"clientId": "ann"}, headers=STREAM, timeout=20)
     assert (unknown.status_code, unknown.json()["error"]) == (404, "channel_not_found")
 
 
@@ -202,6 +206,6 @@ def test_a_server_that_is_told_to_stop_ends_its_streams(channel):
 def test_the_other_door_says_that_it_has_no_streams(channel):
     with site("wsgi") as (address, _):
         path = f"{address}/chatapi/{channel.token}/events"
-        response = httpx.get(path, params={"clientId": "ann"}, headers=STREAM)
+        response = httpx.get(path, params={"clientId": "ann"}, headers=STREAM, timeout=20)
 
     assert (response.status_code, response.json()["error"]) == (406, "not_acceptable")
