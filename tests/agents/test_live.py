@@ -176,16 +176,18 @@ def test_hello_ping_and_pong(address, agent, open_page):
 def test_a_ping_keeps_the_agents_presence(address, agent, open_page):
     page = open_page(address, agent)
     lost_presence(agent)
+    before = timezone.now()
 
     page.ping()
 
-    assert AgentPresence.objects.get(agent=agent).seen_at > timezone.now() - dt.timedelta(seconds=10)
+    assert AgentPresence.objects.get(agent=agent).seen_at > before
 
 
 def test_opening_the_console_does_too_and_nothing_else_of_the_socket(address, agent, open_page):
     lost_presence(agent)
+    before = timezone.now()
     page = open_page(address, agent)
-    assert AgentPresence.objects.get(agent=agent).seen_at > timezone.now() - dt.timedelta(seconds=10)
+    assert AgentPresence.objects.get(agent=agent).seen_at > before
 
     lost_presence(agent)
     page.say("not a ping")
