@@ -18,7 +18,7 @@ def test_list_dialog_and_back(kim, sit_down, ann):
     desk.shows("ann")
     expect(lists).to_be_hidden()
     desk.page.locator("#console-take").tap()
-    expect(desk.field).to_be_visible()
+    expect(desk.field).to_be_focused()  # by the answer, which leads to the dialog
     desk.field.fill("Hello Ann")
     desk.page.get_by_role("button", name="Send").tap()
     expect(desk.said("Hello Ann")).to_be_in_viewport()
@@ -49,6 +49,7 @@ def test_a_phone_on_its_side(kim, sit_down, ann):
     desk.shows("ann")
     expect(lists).to_be_hidden()
     desk.page.locator("#console-take").tap()
+    expect(desk.field).to_be_focused()
     desk.field.fill("Hello Ann")
     desk.page.get_by_role("button", name="Send").tap()
     expect(desk.said("Hello Ann")).to_be_in_viewport(ratio=1)
