@@ -86,6 +86,19 @@ def clock(monkeypatch):
     return clock
 
 
+@pytest.fixture
+def by_the_second(monkeypatch, receiver):
+    """What is done beside a POST that takes long is done once the second POST arrived, not after some time."""
+
+    class Timer(threading.Timer):
+        def run(self):
+            receiver.wait_for(2)
+            super().run()
+
+    monkeypatch.setattr(courier.threading, "Timer", lambda seconds, function: Timer(0.0, function))
+    monkeypatch.setattr(courier, "_RECORD_EVERY", 60.0)  # so the first POST is not slow by itself
+
+
 def make_due():
     """As if the time until the next attempts had passed."""
     Delivery.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=timezone.now())
@@ -748,8 +761,9 @@ def test_who_waits_for_a_connection_keeps_nobody_from_recording(hooked, receiver
     free.set()
 
 
-def test_a_record_that_is_rolled_back_beside_a_post_is_made_behind_it(hooked, receiver, monkeypatch):
-    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.3)
+def test_a_record_that_is_rolled_back_beside_a_post_is_made_behind_it(
+    hooked, receiver, monkeypatch, by_the_second
+):
     channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
     mark_sent, failed, told = statuses.mark_sent, threading.Event(), []
 
@@ -778,8 +792,7 @@ def test_a_record_that_is_rolled_back_beside_a_post_is_made_behind_it(hooked, re
     assert list(attempts) == [(1, 200), (1, 500)]
 
 
-def test_what_was_sent_before_a_last_post_that_takes_long_is_recorded_meanwhile(hooked, receiver, monkeypatch):
-    monkeypatch.setattr(courier, "_RECORD_EVERY", 0.3)
+def test_what_was_sent_before_a_last_post_that_takes_long_is_recorded_meanwhile(hooked, receiver, by_the_second):
     channel = hooked(WEBHOOK_TIMEOUT=60.0, WEBHOOK_LEASE=300.0)
     taken = threading.Event()
     receiver.reply = lambda arrival: 200 if arrival.answers != ["slow"] or taken.wait(60) else 500
