@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import types
 
 import pytest
 from django.db import connection, transaction
@@ -33,6 +34,14 @@ def closed(request):
     return Message.objects.get(pk=request.pk).lease_holder is None
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of who waits for a bot, which only the test moves."""
+    clock = types.SimpleNamespace(now=1_000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(asking, "time", clock)
+    return clock
+
+
 def test_steps_are_joined_into_one_response(told, accept):
     def answer(question):
         yield Answer.text("one", nlp_class="/One", debug_data=[1])
@@ -57,10 +66,11 @@ def test_steps_are_joined_into_one_response(told, accept):
     assert dialogue() == [("request", "response", "hi"), ("botResponse", "response", "one\n\ntwo\n\nthree")]
 
 
-def test_a_long_pause_ends_the_response_and_the_rest_is_late_and_in_order(told, accept, gate):
+def test_a_long_pause_ends_the_response_and_the_rest_is_late_and_in_order(told, accept, gate, clock):
     def answer(question):
         yield "one"
         yield "two"
+        clock.now += SOON
         gate.wait()
         yield "three"
         yield Answer.text("four", end_session=True)
@@ -140,10 +150,11 @@ def test_a_pause_before_the_first_step_is_no_gap(told, accept):
     assert message.data["answer"] == "one"
 
 
-def test_the_sync_timeout_bounds_a_bot_that_goes_on_and_on(told, accept, gate):
+def test_the_sync_timeout_bounds_a_bot_that_goes_on_and_on(told, accept, gate, clock):
     def answer(question):
         while not gate.wait(SOON / 5):
             yield "and"
+            clock.now += SOON / 5
         yield "end"
 
     request = accept(told(answer, RESPONSE_GAP=NEVER, SYNC_TIMEOUT=3 * SOON))
