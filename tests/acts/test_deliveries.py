@@ -329,7 +329,7 @@ def test_each_attempt_is_recorded_with_what_was_sent_and_what_came_back(hooked, 
 
 
 def test_the_next_array_of_a_client_waits_until_the_one_before_is_given_up(hooked, receiver):
-    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[1.0])
+    channel = hooked(WEBHOOK_RETRY_SCHEDULE=[60.0])
     receiver.reply = lambda arrival: 500 if "one" in arrival.answers else 200
     say(channel, "one")
     deliver(channel)
