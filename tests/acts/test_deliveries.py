@@ -942,9 +942,7 @@ def test_a_test_event_is_sent_at_once_and_never_again(hooked, receiver):
     assert len(receiver.arrivals) == 1
 
 
-def test_the_queries_of_a_batch_do_not_grow_with_it(
-    hooked, receiver, django_assert_max_num_queries, monkeypatch
-):
+def test_the_queries_of_a_batch_do_not_grow_with_it(hooked, receiver, django_assert_max_num_queries, monkeypatch):
     monkeypatch.setattr(courier, "_RECORD_EVERY", 60.0)  # one batch, however slow the machine is
     channel = hooked()
     say(channel, "warm")

@@ -66,7 +66,8 @@ def test_the_same_folder_keeps_channel_admin_history_and_secret_key(tmp_path):
     with demo(tmp_path, "--data-dir", str(data), "--token", TOKEN) as first:
         assert first.token == TOKEN
         path = f"/chatapi/{TOKEN}"
-        httpx.post(first.site + path, json={"clientId": "a", "query": "remember"}).raise_for_status()
+        body = {"clientId": "a", "query": "remember"}
+        httpx.post(first.site + path, json=body, timeout=PATIENCE).raise_for_status()
         secret_key = re.search("^SECRET_KEY=.{50,}$", (data / "env").read_text(), re.MULTILINE)[0]
 
         # As when the power fails, for this process: children notice that it is gone.
@@ -77,7 +78,7 @@ def test_the_same_folder_keeps_channel_admin_history_and_secret_key(tmp_path):
         assert second.token == TOKEN
         assert "password as before" in second.output
         assert secret_key in (data / "env").read_text()
-        history = httpx.get(f"{second.site}{path}/client/a/history").json()
+        history = httpx.get(f"{second.site}{path}/client/a/history", timeout=PATIENCE).json()
         assert [message["event"]["query"] for message in history["messages"]] == ["remember"] * 2
         assert second.stop() == 0
 

@@ -49,9 +49,8 @@ def test_the_printed_curl_lines_work_as_printed(running):
     assert [reply["type"] for reply in called["data"]["replies"]] == ["text", "switch"]
 
     def say(query):
-        return httpx.post(
-            f"{running.site}/chatapi/{running.token}", json={"clientId": "guest", "query": query}
-        ).json()
+        body = {"clientId": "guest", "query": query}
+        return httpx.post(f"{running.site}/chatapi/{running.token}", json=body, timeout=PATIENCE).json()
 
     assert say("Anybody?")["data"]["handedOver"] is True
     say("/bot")
@@ -62,7 +61,7 @@ def test_the_agent_logs_in_and_has_the_client_in_the_console(running, data_dir):
     kept = dict(line.split("=", 1) for line in shlex.split((data_dir / "env").read_text()))
     user, password = kept["DEMO_AGENT_USER"], kept["DEMO_AGENT_PASSWORD"]
     assert f"user {user}, password {password}" in running.output
-    with httpx.Client(base_url=running.site, follow_redirects=True) as browser:
+    with httpx.Client(base_url=running.site, follow_redirects=True, timeout=PATIENCE) as browser:
         browser.post(
             f"/chatapi/{running.token}", json={"clientId": "handed", "query": "/agent"}
         ).raise_for_status()
@@ -103,13 +102,14 @@ def test_the_env_file_lets_other_commands_join(running, data_dir):
     listed = json.loads(run("python manage.py chatapi_channel list --json"))
 
     assert {channel["token"] for channel in listed} == {running.token, made["token"]}
-    answer = httpx.post(f"{running.site}/chatapi/{made['token']}", json={"clientId": "a", "query": "joined"})
+    body = {"clientId": "a", "query": "joined"}
+    answer = httpx.post(f"{running.site}/chatapi/{made['token']}", json=body, timeout=PATIENCE)
     assert answer.json()["data"]["answer"] == "joined"
 
 
 def test_the_printed_password_opens_the_admin(running):
     user, password = running.printed(r"user (\S+), password"), running.printed(r"password (\S+)$")
-    with httpx.Client(base_url=running.site, follow_redirects=True) as browser:
+    with httpx.Client(base_url=running.site, follow_redirects=True, timeout=PATIENCE) as browser:
         page = browser.get(running.printed(r"^  Admin +(\S+)"))
         fields = {
             "username": user,
@@ -127,15 +127,15 @@ def test_the_printed_password_opens_the_admin(running):
 
 def test_the_docs_page_needs_no_other_site(running):
     address = running.printed(r"^  API docs +(\S+)$")
-    page = httpx.get(address)
+    page = httpx.get(address, timeout=PATIENCE)
     assets = [found for found in re.findall(r'(?:src|href)="([^"]+)"', page.text) if not found.startswith("data:")]
 
     assert page.status_code == 200
     assert assets
     for asset in assets:
         assert asset.startswith("/")
-        assert httpx.get(f"{running.site}{asset}").status_code == 200
-    assert httpx.get(f"{running.site}/schema/").status_code == 200
+        assert httpx.get(f"{running.site}{asset}", timeout=PATIENCE).status_code == 200
+    assert httpx.get(f"{running.site}/schema/", timeout=PATIENCE).status_code == 200
 
 
 def test_the_worker_sweeps_without_errors(running, data_dir):
@@ -148,7 +148,8 @@ def test_the_worker_sweeps_without_errors(running, data_dir):
 
 
 def test_logs_keep_tokens_to_themselves(running, data_dir):
-    httpx.get(f"{running.site}/chatapi/{running.token}/client/logged/history").raise_for_status()
+    address = f"{running.site}/chatapi/{running.token}/client/logged/history"
+    httpx.get(address, timeout=PATIENCE).raise_for_status()
 
     wait_until(lambda: "/client/logged/history" in (data_dir / "web.log").read_text(), what="the log line")
 

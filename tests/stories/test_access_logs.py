@@ -16,7 +16,10 @@ def test_the_access_log_names_every_call_and_no_token(kind, make_channel):
     channels.rotate_token(channel=generated)
     tokens = [old, generated.token, own.token]
 
-    with web_server(kind, GRANIAN_LOG_ACCESS_ENABLED="true") as (address, running), httpx.Client() as http:
+    with (
+        web_server(kind, GRANIAN_LOG_ACCESS_ENABLED="true") as (address, running),
+        httpx.Client(timeout=60) as http,
+    ):
         for token in [*tokens, old.replace(":", "%3A"), generated.token.replace(":", "%3a")]:
             base = f"{address}/chatapi/{token}"
             http.post(base, json={"clientId": "ann", "query": "hi"})

@@ -257,7 +257,8 @@ def test_head_is_not_taken_and_has_no_body(http):
 
 def test_an_unknown_token(server):
     for token in ("x" * 40, "x", "%00" * 20, "%FF" * 20, "ä" * 20):
-        response = httpx.get(f"{server}/chatapi/{token}", params={"clientId": "ann", "query": "hi"})
+        query = {"clientId": "ann", "query": "hi"}
+        response = httpx.get(f"{server}/chatapi/{token}", params=query, timeout=60)
         assert response.status_code == 404
         assert response.json()["error"] == "channel_not_found"
 
