@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ from django_chatapi.actions.turns import client_for
 from django_chatapi.constants import Route
 from django_chatapi.models import Delivery, Message
 from tests.faults.conftest import expire_leases, kill, say, valkey
-from tests.servers import free_port, valkey_server, wait_until
+from tests.servers import free_port, printed, valkey_server, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,11 +146,13 @@ def test_a_broker_that_dies_costs_no_caller_anything(site, hook, make_sink):
     with contextlib.ExitStack() as first_broker:
         broker = first_broker.enter_context(valkey())
         site.more["REDIS_URL"] = broker.connection_url
-        with site.server("asgi") as (address, _running), supervised_worker(site):
+        with site.server("asgi") as (address, _running), supervised_worker(site) as workers:
             post(address, "first")
             receiver.wait_for(1)
             os.kill(broker._process.pid, signal.SIGKILL)
             broker._process.wait()
+            # Who sent the first one looks for more before it is done: it would find what is said below.
+            wait_until(lambda: all(map(has_delivered, workers)), what="the end of the delivery")
             # The broker does not come back before they are answered.
             for number in range(5):
                 post(address, f"query {number}", f"client {number}")
@@ -185,25 +188,34 @@ def test_a_broker_that_never_answers_costs_no_caller_anything(site, hook, make_s
 
 @contextlib.contextmanager
 def supervised_worker(site):
-    """A worker that is started again whenever it ends, as a site's supervisor does it.
+    """A worker that is started again whenever it ends, as a site's supervisor does it. Gives whichever runs.
 
     When the broker dies in just the wrong moment, Celery's worker ends with an error of its own.
     """
-    over = threading.Event()
+    over, running = threading.Event(), []
 
     def supervise():
         while not over.is_set():
             with site.worker("threads") as worker:
+                running[:] = [worker]
                 while worker.poll() is None and not over.wait(0.1):
                     pass
+                running.clear()
 
     supervisor = threading.Thread(target=supervise)
     supervisor.start()
     try:
-        yield
+        yield running
     finally:
         over.set()
         supervisor.join()
+
+
+def has_delivered(worker):
+    """Whether every task to deliver that the worker has taken is over."""
+    log = printed(worker)
+    taken, over = (re.findall(rf"deliver_webhooks\[\S+\] {end}", log) for end in ("received", "succeeded"))
+    return len(taken) == len(over)
 
 
 # Bots in workers
