@@ -321,7 +321,7 @@ def test_each_attempt_is_recorded_with_what_was_sent_and_what_came_back(hooked, 
     assert (first.number, first.status_code, first.accepted, first.response) == (1, 503, False, "ok")
     assert (second.number, second.status_code, second.accepted) == (2, 200, True)
     assert first.channel == channel
-    assert 0 < first.seconds < 3
+    assert 0 < first.seconds < 10
     for attempt, arrival in zip((first, second), receiver.arrivals, strict=True):
         for name, value in attempt.headers.items():
             assert arrival.headers[name.lower()] == value

@@ -245,7 +245,7 @@ def test_looking_up_a_name_ends_at_the_deadline(hangs):
     started = time.monotonic()
     with pytest.raises(ResolutionFailed, match="in time"):
         resolve("hangs.test", 80, soon(0.2))
-    assert 0.2 <= time.monotonic() - started < 5
+    assert 0.2 <= time.monotonic() - started < 15
 
 
 def test_a_name_that_hangs_holds_one_thread_and_no_other_name(hangs, names):

