@@ -1,6 +1,7 @@
 """A day at the console: clients come, are answered, given away and closed."""
 
 import time
+from functools import partial
 
 import pytest
 
@@ -331,6 +332,74 @@ def test_who_may_answer_again_goes_on(kim, sit_down, ann):
     expect(desk.field).to_be_editable()
     expect(tools).to_be_visible()
     desk.reply("Hello")
+    expect(desk.complaint).to_be_empty()
+
+
+def hold_refusals(page, url, agent):
+    """Hold the answers to these GETs from when the agent may do nothing; the list has what lets each go."""
+    held = []
+
+    def catch(route):
+        if agent.user_permissions.exists():
+            route.continue_()
+        else:
+            held.append(partial(route.fulfill, response=route.fetch()))
+
+    page.route(url, catch)
+    return held
+
+
+def test_a_late_refusal_from_before_does_not_stop_who_may_answer_again(kim, sit_down, ann):
+    """One refusal of what the page asks for is enough: that of the open dialog may still be coming."""
+    sockets = []
+    desk = sit_down(kim, before=knowing_sockets(sockets)).live()
+    desk.serve(ann)
+    permissions = list(kim.user_permissions.all())
+    asked = f"**/dialogs/{dialog_of('ann').pk}?*"
+    late = hold_refusals(desk.page, asked, kim)
+    kim.user_permissions.clear()
+    sockets[0].close(code=NOT_AN_AGENT)
+    expect(desk.status).to_have_attribute("data-state", "refused")
+    until(desk.page, lambda: late, "a late refusal")
+
+    kim.user_permissions.set(permissions)
+    with desk.page.expect_response("**/dialogs?state=mine*"):
+        desk.page.evaluate("dispatchEvent(new Event('focus'))")
+    with desk.page.expect_response(lambda response: response.url.endswith("?limit=50") and response.ok):
+        late.pop()()
+
+    desk.live()
+    desk.reply("Hello")
+    expect(desk.complaint).to_be_empty()
+
+
+def test_a_late_refusal_does_not_stop_who_comes_back_while_a_socket_opens(kim, sit_down):
+    sockets, answered = [], []
+
+    def second_is_silent(socket):
+        sockets.append(socket)
+        if len(sockets) != 2:
+            socket.connect_to_server()
+
+    desk = sit_down(kim, before=lambda desk: desk.page.route_web_socket("**/live", second_is_silent)).live()
+    permissions = list(kim.user_permissions.all())
+    late = hold_refusals(desk.page, "**/dialogs?state=*", kim)
+    kim.user_permissions.clear()
+    sockets[0].close()
+    until(desk.page, lambda: len(late) >= 3 and len(sockets) == 2, "late refusals of three lists")
+
+    kim.user_permissions.set(permissions)
+    desk.page.evaluate("dispatchEvent(new Event('focus'))")
+    desk.page.on("response", lambda response: "state=waiting" in response.url and answered.append(response.ok))
+
+    def is_answered():
+        while late:
+            late.pop()()
+        return answered and answered[-1]
+
+    until(desk.page, is_answered, "the next poll")
+    sockets[1].close()
+    desk.live()
     expect(desk.complaint).to_be_empty()
 
 

@@ -26,7 +26,7 @@ export class OpenDialog {
     #onChange;
     #turn = 0; // of opening: answers for a dialog that was left are dropped
     #running = null;
-    #again = false;
+    #next = null; // begins when #running ends
 
     constructor({ store, onChange }) {
         this.#store = store;
@@ -49,26 +49,35 @@ export class OpenDialog {
 
     leave() {
         this.#turn += 1;
-        this.id = this.detail = this.#cursor = this.#running = null;
+        this.id = this.detail = this.#cursor = this.#running = this.#next = null;
         this.messages = [];
-        this.hasMore = this.#again = false;
+        this.hasMore = false;
         this.#onChange("left");
     }
 
-    /** Asks for the latest page. Told so again meanwhile, it asks once more afterwards. */
+    /**
+     * Asks for the latest page. What is on its way was asked for before, and may know nothing of why the caller
+     * asks: they get the next answer, one for all who ask meanwhile.
+     */
     refresh() {
         if (this.id === null) {
             return Promise.resolve();
         }
-        this.#again = this.#running !== null;
+        if (this.#next === null && this.#running === null) {
+            return this.#run();
+        }
         const turn = this.#turn;
-        this.#running ??= this.#fetch().finally(() => {
+        const then = () => turn === this.#turn && this.#run();
+        this.#next ??= this.#running.then(then, then);
+        return this.#next;
+    }
+
+    #run() {
+        const turn = this.#turn;
+        this.#next = null;
+        this.#running = this.#fetch().finally(() => {
             if (turn === this.#turn) {
                 this.#running = null;
-                if (this.#again) {
-                    this.#again = false;
-                    this.refresh().catch(() => {});
-                }
             }
         });
         return this.#running;

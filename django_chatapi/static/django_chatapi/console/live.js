@@ -16,7 +16,7 @@ export class Live {
     #socket = null;
     #state = "";
     #failures = 0;
-    attempts = 0; // of those begun because somebody came back
+    attempts = 0; // times that somebody came back and found it not live
     #timers = {};
     #polling = false;
 
@@ -125,10 +125,13 @@ export class Live {
 
     /** There may be a connection now, or the person may have logged in again in another tab. */
     #hurry() {
+        if (this.#state === "live") {
+            return;
+        }
+        this.attempts += 1;
         if (this.#socket === null) {
             clearTimeout(this.#timers.retry);
             this.#failures = 0;
-            this.attempts += 1;
             if (this.#state === "refused") {
                 this.#become("connecting");
             }
