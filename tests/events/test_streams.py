@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from django_chatapi.actions.turns import client_for
+from django_chatapi.constants import Status
 from django_chatapi.models import Channel, Client, Connection, Message
 from tests.servers import wait_until
 
@@ -165,6 +166,8 @@ def test_a_stream_ends_with_what_it_was_opened_for(path, change):
     with open_stream(path) as opened:
         say("ann", "hello")
         assert opened.event()[1] == "hello"
+        # It is recorded after it was sent, and who is deleted has no records.
+        wait_until(lambda: Message.objects.get().status == Status.SENT)
 
         change()
 
