@@ -130,6 +130,27 @@ def test_an_agent_who_looks_elsewhere_is_called(desk, ann):
     wait_until(lambda: dialog_of("ann").unread == 0, what="the report that it was read")
 
 
+def test_an_agent_who_has_just_read_is_called_to_what_follows(kim, sit_down, ann):
+    """One more unread message than none, though the page has not heard yet that the one before was read."""
+    reports = []
+
+    def block(desk):
+        desk.page.route_web_socket("**/live", lambda socket: socket.close())
+
+    desk = sit_down(kim, before=block).in_state("polling")
+    desk.serve(ann)
+    desk.page.route("**/read", lambda route: reports.append((route, route.fetch())))
+    ann.send("seen")
+    until(desk.page, lambda: reports, "the report that it was read")
+    desk.look_away()
+    ann.send("not seen")
+    expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
+    [(route, answer)] = reports
+    with desk.page.expect_response("**/read"):
+        route.fulfill(response=answer)
+    assert desk.page.title().startswith("(1)")
+
+
 def test_a_new_client_in_the_queue_calls_too(desk, ann):
     desk.page.keyboard.press("Shift")  # browsers want a gesture before the first sound
     desk.page.wait_for_function("performance.now() > 2000")  # see the next test

@@ -222,7 +222,7 @@ def test_nobody_is_taken_from_the_bot_by_going_on(desk, ann, posts, left):
     expect(desk.gate.get_by_role("button", name="Take the client again")).to_be_focused()
     desk.page.keyboard.press("t")
     expect(desk.field).to_be_focused()
-    assert dialog_of("ann").state == "open"
+    until(desk.page, lambda: dialog_of("ann").state == "open", "the take")
 
 
 def test_a_closed_dialog_from_its_list_is_only_opened(desk, ann, posts):
