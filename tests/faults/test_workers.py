@@ -15,6 +15,7 @@ import amqp
 import httpx
 import kombu
 import pytest
+import redis
 from django.utils import timezone
 
 from django_chatapi.actions import requests
@@ -133,7 +134,7 @@ def test_what_a_process_committed_and_told_nobody_about_is_found_by_the_sweep(si
     die.unlink()
     assert Message.objects.filter(type="request").values_list("query", "answer_state").get() == ("one", "pending")
     assert Delivery.objects.values_list("channel", "state").get() == (channel.pk, "pending")
-    with broker.client() as queue:
+    with redis.Redis.from_url(broker.connection_url) as queue:
         assert queue.llen("celery") == 0
     with site.worker():
         wait_until(lambda: receiver.answers and of_agent.answers, what="both")

@@ -31,7 +31,9 @@ def receiver() -> Iterator[Sink]:
 
 @pytest.fixture
 def hooked(make_channel, settings, receiver):
-    settings.CHATAPI = {**settings.CHATAPI, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"]}
+    # However busy the machine is, no attempt runs out of time unless a test wants it to.
+    patient = {"WEBHOOK_TIMEOUT": 60.0, "WEBHOOK_LEASE": 300.0}
+    settings.CHATAPI = {**settings.CHATAPI, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], **patient}
 
     def make(**fields):
         return make_channel(**{"webhook_url": receiver.url, **fields})
