@@ -2,7 +2,7 @@
 
 import pytest
 
-from django_chatapi.models import AgentGroup, CannedAnswer
+from django_chatapi.models import AgentGroup, CannedAnswer, DialogNote
 from tests.agents.conftest import dialog_of
 
 from .browser import expect, hold, until
@@ -301,6 +301,33 @@ def test_a_click_while_the_client_is_taken(desk, ann, place):
     expect(desk.tab(chosen)).to_have_attribute("aria-selected", "true")
     held.pop().continue_()
     expect(desk.field).to_be_focused()
+
+
+def answer(desk, held):
+    """Let the call that is held go on, and wait until the page has dealt with the answer: it looks again then."""
+    with desk.page.expect_request(lambda request: "state=waiting&limit" in request.url):
+        held.pop().continue_()
+
+
+@pytest.mark.parametrize("begun", ["", "She is "])
+def test_a_note_that_somebody_writes_while_the_client_is_taken_stays_one(desk, ann, posts, begun):
+    ann.ask_for_a_person()
+    desk.open("ann")
+    held = hold(desk.page, "**/take")
+    desk.page.locator("#console-take").click()
+    until(desk.page, lambda: held, "the page's call")
+    desk.page.get_by_role("button", name="Note").click()
+    desk.page.keyboard.type(begun)
+    answer(desk, held)
+    desk.page.keyboard.type("angry")
+    desk.page.keyboard.press("Enter")
+    until(desk.page, DialogNote.objects.exists, "the note")
+    assert DialogNote.objects.get().text == f"{begun}angry"
+    assert [path.rpartition("/")[2] for path in posts] == ["take", "notes"]
+    desk.page.locator("#console-transcript").click()
+    desk.page.keyboard.press("r")
+    expect(desk.field).to_have_accessible_name("Reply to the client")
+    desk.reply("Hello")
 
 
 def test_who_writes_to_somebody_else_is_left_there(desk, visit, ann):

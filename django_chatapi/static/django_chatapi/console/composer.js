@@ -105,6 +105,11 @@ export class Composer {
         return document.activeElement === this.#field && !this.#field.readOnly && this.#field.value.trim() !== "";
     }
 
+    /** Whether somebody is at a note, be it that nothing of it is written yet. */
+    get isNoting() {
+        return document.activeElement === this.#field && this.#mode === "note";
+    }
+
     /** Of a client that was taken again, the draft goes on where it can be sent. */
     carry(from, to) {
         const [old, current] = [`${from}:reply`, `${to}:reply`];

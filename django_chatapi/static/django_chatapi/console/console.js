@@ -277,8 +277,9 @@ function taken(row, client, before) {
     composer.carry(client.id, row.id);
     const { id, row: shown } = dialog;
     const isSame = shown?.clientId === row.clientId && shown.channelId === row.channelId;
-    if (id !== null && !isSame && (id !== before || composer.isWriting)) {
-        // The agent is with somebody else by now, and comes when they like.
+    const isElsewhere = id !== null && !isSame && (id !== before || composer.isWriting);
+    if (isElsewhere || composer.isNoting) {
+        // The agent is with somebody else by now, and comes when they like; and the rest of a note is no reply.
         announce(say("newMine", { client: shownId(row.clientId) }));
         return;
     }
