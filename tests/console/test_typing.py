@@ -330,6 +330,21 @@ def test_a_note_that_somebody_writes_while_the_client_is_taken_stays_one(desk, a
     desk.reply("Hello")
 
 
+def test_who_searches_while_a_client_is_taken_is_left_there(desk, ann):
+    ann.ask_for_a_person()
+    desk.open("ann")
+    held = hold(desk.page, "**/take")
+    desk.page.locator("#console-take").click()
+    until(desk.page, lambda: held, "the page's call")
+    search = desk.page.get_by_role("searchbox")
+    search.click()
+    desk.page.keyboard.type("bo")
+    answer(desk, held)
+    desk.page.keyboard.type("b")
+    expect(search).to_have_value("bob")
+    desk.hears("Now with you: ann")
+
+
 def test_who_writes_to_somebody_else_is_left_there(desk, visit, ann):
     desk.serve(visit("bob"))
     ann.ask_for_a_person()

@@ -278,8 +278,9 @@ function taken(row, client, before) {
     const { id, row: shown } = dialog;
     const isSame = shown?.clientId === row.clientId && shown.channelId === row.channelId;
     const isElsewhere = id !== null && !isSame && (id !== before || composer.isWriting);
-    if (isElsewhere || composer.isNoting) {
-        // The agent is with somebody else by now, and comes when they like; and the rest of a note is no reply.
+    if (isElsewhere || composer.isNoting || search.hasFocus) {
+        // The agent is with somebody else by now, and comes when they like; and the rest of a note, or of what
+        // somebody looks for, is no reply.
         announce(say("newMine", { client: shownId(row.clientId) }));
         return;
     }

@@ -30,6 +30,10 @@ export class Search {
         store.listen(() => this.refresh());
     }
 
+    get hasFocus() {
+        return document.activeElement === this.#field;
+    }
+
     focus() {
         this.#field.focus();
         this.#field.select();
