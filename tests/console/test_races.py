@@ -1,7 +1,11 @@
-"""Two agents at once: exactly one gets the client, and the other is told who."""
+"""Two agents at once: exactly one gets the client, and the other is told who. And answers that come late."""
+
+import json
+import re
 
 import pytest
 
+from django_chatapi.actions import dialogs
 from tests.agents.conftest import check, dialog_of, kinds
 
 from .browser import expect, hold, until
@@ -93,3 +97,32 @@ def test_one_agent_closes_while_the_other_page_of_theirs_replies(kim, sit_down, 
     held.pop().continue_()
     expect(other.gate).to_contain_text("This dialog is closed")
     assert "humanResponse" not in [message["type"] for message in ann.history()]
+
+
+def late(page, url):
+    """Take the server's answers to these questions at once, and hold them until the test lets them go."""
+    held = []
+    page.route(url, lambda route: held.append((route, route.fetch())))
+    return held
+
+
+def test_a_dialog_that_went_from_one_list_to_another_is_not_lost_between_their_answers(kim, sit_down, ann):
+    sockets = []
+    hello = json.dumps({"type": "hello", "agent": "kim"})
+
+    def greet(socket):
+        sockets.append(socket)
+        socket.send(hello)
+
+    desk = sit_down(kim, before=lambda desk: desk.page.route_web_socket("**/live", greet)).live()
+    ann.ask_for_a_person()
+    sockets[0].send(hello)  # the page looks again
+    expect(desk.row("ann")).to_be_visible()
+    dialogs.take(dialog=dialog_of("ann"), agent=kim)
+    held = late(desk.page, re.compile("state=(mine|open)"))
+    sockets[0].send(hello)
+    until(desk.page, lambda: len(held) == 2, "the questions for who is with an agent")
+    desk.counts("waiting", 0)
+    for route, answer in held:
+        route.fulfill(response=answer)
+    desk.counts("mine", 1)

@@ -82,7 +82,8 @@ export class Store {
         this.#tell(changes);
     }
 
-    remove(ids) {
+    /** ``asked``: for an answer that lacks them. Another answer to a question of then may know where they went. */
+    remove(ids, asked) {
         this.#tick += 1;
         const changes = [];
         for (const id of ids) {
@@ -90,7 +91,7 @@ export class Store {
             if (row) {
                 this.#rows.delete(id);
                 this.#listed.delete(id);
-                this.#changedAt.set(id, this.#tick);
+                this.#changedAt.set(id, asked ?? this.#tick);
                 changes.push([row, undefined]);
             }
         }
@@ -113,7 +114,10 @@ export class Store {
         );
         this.put(page.dialogs, { asked });
         this.#pages[list] = furtherOn ? known : { hasMore: page.hasMore, cursor: page.cursor, paged: false };
-        this.remove(left.map((row) => row.id));
+        this.remove(
+            left.map((row) => row.id),
+            asked,
+        );
     }
 
     /** The next page of a list. */
