@@ -126,3 +126,18 @@ def test_a_dialog_that_went_from_one_list_to_another_is_not_lost_between_their_a
     for route, answer in held:
         route.fulfill(response=answer)
     desk.counts("mine", 1)
+
+
+def test_an_old_answer_to_a_search_changes_nothing(desk, ann):
+    desk.serve(ann)
+    held = late(desk.page, re.compile("search=ann"))
+    desk.page.get_by_role("searchbox").fill("ann")
+    until(desk.page, lambda: len(held) == 4, "the questions: for clients, and dialogs by their states")
+    ann.send("bye")
+    expect(desk.gate).to_contain_text("This dialog is closed")
+    for route, answer in held:
+        route.fulfill(response=answer)
+    chip = desk.page.locator("#console-results .console-chip")
+    expect(chip).to_be_visible()
+    assert chip.text_content() == "Closed"
+    assert desk.gate.is_visible()

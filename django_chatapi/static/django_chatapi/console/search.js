@@ -87,6 +87,7 @@ export class Search {
 
     async #ask(search) {
         const running = (this.#running = new AbortController());
+        const asked = this.#store.moment();
         this.#results.setAttribute("aria-busy", "true");
         try {
             const [clients, ...pages] = await Promise.all([
@@ -94,7 +95,7 @@ export class Search {
                 ...STATES.map((state) => api.dialogs({ state, search, limit: SHOWN }, running.signal)),
             ]);
             const rows = pages.flatMap((page) => page.dialogs);
-            this.#store.put(rows, { listed: false });
+            this.#store.put(rows, { listed: false, asked });
             this.#show(
                 rows,
                 clients.clients.filter((client) => client.state === "bot"),
@@ -118,7 +119,7 @@ export class Search {
                 const node = makeRow(row);
                 node.dataset.row = row.id;
                 node.firstElementChild.append(make("span", { class: "console-chip" }));
-                this.#update(node, row);
+                this.#update(node, this.#store.row(row.id) ?? row); // There may be news of it by now.
                 list.append(node);
             }
             parts.push(make("h2", { class: "console-found" }, say("foundDialogs")), list);
