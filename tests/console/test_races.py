@@ -141,3 +141,19 @@ def test_an_old_answer_to_a_search_changes_nothing(desk, ann):
     expect(chip).to_be_visible()
     assert chip.text_content() == "Closed"
     assert desk.gate.is_visible()
+
+
+def test_that_a_dialog_is_gone_leads_nobody_away_from_another(desk, visit):
+    for name in ("ann", "bob"):
+        visit(name).ask_for_a_person()
+        expect(desk.row(name)).to_be_visible()
+    held = []
+    desk.page.route(f"**/dialogs/{dialog_of('ann').pk}?*", lambda route: held.append(route))
+    desk.row("ann").click()
+    until(desk.page, lambda: held, "the question for Ann's dialog")
+    desk.open("bob")
+    with desk.page.expect_response(lambda response: response.status == 404):
+        held.pop().fulfill(status=404, json={"error": "dialog_not_found", "message": "There is no such dialog."})
+    desk.take()
+    desk.shows("bob")
+    desk.reply("Hello Bob")

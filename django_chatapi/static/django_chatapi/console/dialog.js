@@ -85,9 +85,8 @@ export class OpenDialog {
 
     /** Loads the page before the first message. */
     async earlier() {
-        const turn = this.#turn;
-        const detail = await api.dialog(this.id, { before: this.#cursor, limit: PAGE });
-        if (turn === this.#turn) {
+        const detail = await this.#ask({ before: this.#cursor, limit: PAGE });
+        if (detail) {
             const known = new Set(this.messages.map((message) => message.key));
             const older = keyed(detail.messages).filter((message) => !known.has(message.key));
             this.messages = [...older, ...this.messages];
@@ -97,11 +96,24 @@ export class OpenDialog {
         }
     }
 
-    async #fetch() {
+    /** What the server says of the open dialog; null when that was left meanwhile, also of what went wrong. */
+    async #ask(query) {
         const turn = this.#turn;
+        try {
+            const detail = await api.dialog(this.id, query);
+            return turn === this.#turn ? detail : null;
+        } catch (error) {
+            if (turn === this.#turn) {
+                throw error;
+            }
+            return null;
+        }
+    }
+
+    async #fetch() {
         const asked = this.#store.moment();
-        const detail = await api.dialog(this.id, { limit: PAGE });
-        if (turn !== this.#turn) {
+        const detail = await this.#ask({ limit: PAGE });
+        if (!detail) {
             return;
         }
         const first = this.detail === null;
