@@ -157,3 +157,16 @@ def test_that_a_dialog_is_gone_leads_nobody_away_from_another(desk, visit):
     desk.take()
     desk.shows("bob")
     desk.reply("Hello Bob")
+
+
+def test_a_list_that_is_chosen_while_a_dialog_loads_stays(desk, ann):
+    ann.ask_for_a_person()
+    expect(desk.row("ann")).to_be_visible()
+    held = late(desk.page, f"**/dialogs/{dialog_of('ann').pk}?*")
+    desk.row("ann").click()
+    until(desk.page, lambda: held, "the question for the dialog")
+    desk.look_at("closed")
+    for route, answer in held:
+        route.fulfill(response=answer)
+    desk.shows("ann")
+    expect(desk.tab("closed")).to_have_attribute("aria-selected", "true")

@@ -49,6 +49,7 @@ const search = new Search({ store, openId, onClient: (client) => acts.takeClient
 const live = new Live(config.socket, { onMessage: heard, refresh, onState: showState });
 
 let lastHeard = null; // the client's last message, to tell what is new
+let listBefore = ""; // the list that was shown when the dialog was opened
 let readPosted = ""; // what was last reported as read
 let refused = false; // and a complaint says why
 
@@ -204,6 +205,9 @@ function dialogChanged(what) {
         readPosted = "";
         lastHeard = null;
     }
+    if (what === "opened") {
+        listBefore = queue.list;
+    }
     root.dataset.view = dialog.id === null ? "lists" : "dialog";
     document.body.classList.toggle("console-reading", dialog.id !== null);
     showRow();
@@ -219,7 +223,7 @@ function dialogChanged(what) {
     if (what === "loaded" || what === "refreshed") {
         announceClient(what === "refreshed");
     }
-    if (what === "loaded" && !byId("console-lists").hidden) {
+    if (what === "loaded" && !byId("console-lists").hidden && queue.list === listBefore) {
         queue.choose(store.listOf(dialog.row)); // Opened by its address, it may stand in another list.
     }
     look();
