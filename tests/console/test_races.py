@@ -170,3 +170,23 @@ def test_a_list_that_is_chosen_while_a_dialog_loads_stays(desk, ann):
         route.fulfill(response=answer)
     desk.shows("ann")
     expect(desk.tab("closed")).to_have_attribute("aria-selected", "true")
+
+
+def test_what_one_client_may_be_given_to_is_not_offered_for_another(desk, lou, visit):
+    for name in ("ann", "bob"):
+        desk.serve(visit(name))
+    held = []
+    desk.page.route("**/targets", lambda route: held.append(route), times=1)
+    box = desk.page.locator("#console-transferring")
+    desk.open("ann")
+    desk.page.locator("#console-transfer").click()
+    until(desk.page, lambda: held, "the question for Ann's targets")
+    desk.page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    desk.open("bob")
+    desk.page.locator("#console-transfer").click()
+    box.get_by_role("radio", name="Lou Park").check()
+    with desk.page.expect_response("**/targets"):
+        held.pop().fulfill(json={"agents": [], "groups": ["Ann's"]})
+    box.get_by_role("button", name="Transfer").click()
+    until(desk.page, lambda: dialog_of("bob").agent == lou, "the transfer")

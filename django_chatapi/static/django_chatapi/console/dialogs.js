@@ -70,7 +70,11 @@ export async function chooseTarget(row) {
     confirmOnPurpose(box);
     const answer = ask(box);
     try {
-        const targets = await api.targets(row.id);
+        // When the box is dismissed first, it may ask about somebody else by the time they come.
+        const targets = await Promise.race([api.targets(row.id), answer.then(() => null)]);
+        if (targets === null) {
+            return null;
+        }
         const offered = [...agents(targets, row), ...groups(targets, row)];
         choices.replaceChildren(
             ...(offered.length ? offered : [make("p", { class: "console-hollow" }, say("noTargets"))]),
