@@ -197,6 +197,27 @@ def test_what_was_written_meanwhile_stays_behind_what_came_back(desk, ann):
     assert replies(ann) == []
 
 
+def test_what_was_not_sent_is_told_though_another_reply_arrives(desk, visit):
+    for name in ("ann", "bob"):
+        desk.serve(visit(name))
+    held = hold(desk.page, "**/messages")
+    desk.write("for Bob")
+    until(desk.page, lambda: len(held) == 1, "the reply to Bob")
+    desk.open("ann")
+    desk.write("for Ann")
+    until(desk.page, lambda: len(held) == 2, "the reply to Ann")
+    held[0].abort()
+    expect(desk.complaint).to_contain_text("Not sent")
+    held[1].continue_()
+    expect(desk.page.get_by_text("Sending…")).to_be_hidden()
+    expect(desk.complaint).to_contain_text("Not sent")
+    # What is said after it was told takes it back.
+    desk.write("Once more")
+    until(desk.page, lambda: len(held) == 3, "the second reply to Ann")
+    held[2].continue_()
+    expect(desk.complaint).to_be_empty()
+
+
 def test_messages_arrive_in_the_order_in_which_they_were_written(desk, ann):
     desk.serve(ann)
     held = hold(desk.page, "**/messages", times=1)

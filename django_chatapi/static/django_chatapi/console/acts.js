@@ -5,7 +5,7 @@ import { config, say } from "./config.js";
 import { chooseTarget, confirmClosing, isAsking } from "./dialogs.js";
 import { mayHandle } from "./head.js";
 import { holdKeys, releaseKeys } from "./keys.js";
-import { calm, complain, waitFor } from "./notices.js";
+import { calm, complain, complaintsSoFar, waitFor } from "./notices.js";
 import { shownId } from "./rows.js";
 
 export class Acts {
@@ -95,16 +95,17 @@ export class Acts {
 
     /** One after the other: who takes a dialog and closes it at once means both, in this order. */
     #do(client, call, then = () => {}) {
-        this.#last = this.#last.then(() => this.#step(client, call, then));
+        const begun = complaintsSoFar();
+        this.#last = this.#last.then(() => this.#step(client, call, then, begun));
         return this.#last;
     }
 
-    async #step(client, call, then) {
+    async #step(client, call, then, begun) {
         this.#current = client;
         this.#given = null;
         try {
             const row = await waitFor(call(), say("notAnswered", { client: shownId(client.clientId) }));
-            calm();
+            calm(begun);
             this.#store.put([row]);
             then(row);
         } catch (error) {

@@ -7,7 +7,7 @@ import { config, say } from "./config.js";
 import { setAttributes, setText } from "./dom.js";
 import { mayTakeOver } from "./head.js";
 import { holdKeys, releaseKeys } from "./keys.js";
-import { announce, calm, complain } from "./notices.js";
+import { announce, calm, complain, complaintsSoFar } from "./notices.js";
 
 const TYPING_EVERY = 3000; // milliseconds
 const MOST_LINES = 8;
@@ -271,7 +271,7 @@ export class Composer {
         this.#fill();
         const waiting = this.#outbox.get(id) ?? [];
         this.#outbox.set(id, waiting);
-        waiting.push({ mode, place, text, key });
+        waiting.push({ mode, place, text, key, begun: complaintsSoFar() });
         if (waiting.length === 1) {
             this.#deliver(id, waiting);
         }
@@ -281,11 +281,11 @@ export class Composer {
     /** One after the other, so that they arrive in order; when one fails, those behind it come back too. */
     async #deliver(id, waiting) {
         while (waiting.length) {
-            const { mode, text, key } = waiting[0];
+            const { mode, text, key, begun } = waiting[0];
             try {
                 await (mode === "note" ? api.note(id, text, key) : api.send(id, text, key));
                 waiting.shift();
-                calm();
+                calm(begun);
                 this.#onSent(id, mode);
             } catch (error) {
                 this.#giveBack(waiting.splice(0), error);

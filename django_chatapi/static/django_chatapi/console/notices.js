@@ -11,21 +11,28 @@ const SLOW = 700; // milliseconds; what is answered sooner needs no word
 const bar = document.getElementById("console-errors");
 const pending = document.getElementById("console-pending");
 const quiet = document.getElementById("console-news");
+let complaints = 0;
 let gathered = [];
 let timer = null;
 
 /** Says what went wrong, to everybody. */
 export function complain(error) {
     const dismiss = make("button", { type: "button", class: "console-plain", "aria-label": say("dismiss") }, "×");
-    dismiss.addEventListener("click", calm);
+    dismiss.addEventListener("click", () => calm());
+    complaints += 1;
     bar.replaceChildren(make("p", { dir: "auto" }, error.message || String(error)), dismiss);
     bar.dataset.shown = "";
 }
 
-/** Takes the last complaint back, when something worked. */
-export function calm() {
-    bar.replaceChildren();
-    delete bar.dataset.shown;
+/** How many complaints there were, for ``calm``. */
+export const complaintsSoFar = () => complaints;
+
+/** Takes the last complaint back, when something worked; not one that nobody had heard when that was ``begun``. */
+export function calm(begun = complaints) {
+    if (begun === complaints) {
+        bar.replaceChildren();
+        delete bar.dataset.shown;
+    }
 }
 
 /** Says that the server has not answered yet, when that takes long. Returns, or throws, what it answers. */
