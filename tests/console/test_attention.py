@@ -1,5 +1,7 @@
 """Whether agents are there, and how the page calls them: counts, the title, a sound."""
 
+import re
+
 import pytest
 
 from django_chatapi.actions import dialogs
@@ -170,6 +172,22 @@ def test_a_client_who_comes_at_once_is_heard(kim, sit_down, ann):
     ann.ask_for_a_person()
     expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
     assert desk.page.evaluate("window.tones") == 2
+
+
+def test_an_agent_is_called_though_one_of_the_first_questions_failed(kim, sit_down, ann):
+    held = []
+
+    def prepare(desk):
+        desk.page.route_web_socket("**/live", lambda socket: None)  # which says nothing
+        desk.page.route(re.compile("state=closed"), lambda route: held.append(route), times=1)
+
+    desk = sit_down(kim, before=prepare)
+    until(desk.page, lambda: held, "the question that fails")
+    desk.counts("waiting", 0)
+    held.pop().abort()
+    desk.in_state("polling").look_away()
+    ann.ask_for_a_person()
+    expect(desk.page).to_have_title("(1) Agents' console | Django site admin")
 
 
 def test_sound_can_be_switched_off_and_stays_off(desk, ann):

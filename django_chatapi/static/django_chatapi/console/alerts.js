@@ -77,7 +77,9 @@ export class Alerts {
 
     /** From now on changes are news; what the first lists hold is not. */
     begin() {
-        this.#begun = serverNow();
+        if (this.#begun === Infinity) {
+            this.#begun = serverNow();
+        }
     }
 
     /** The reader may have come to see what was announced. */

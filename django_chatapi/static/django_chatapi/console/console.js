@@ -82,7 +82,6 @@ function refreshLists() {
 // The connection
 
 async function refresh() {
-    const first = !store.page("waiting");
     const { attempts } = live;
     try {
         await Promise.all([refreshLists(), refreshDialog()]);
@@ -93,9 +92,7 @@ async function refresh() {
         }
         throw error;
     }
-    if (first) {
-        alerts.begin();
-    }
+    alerts.begin();
 }
 
 function refuse(error) {
