@@ -1,6 +1,7 @@
 """When something between the page and the server fails: nothing is lost, and nothing is said twice."""
 
 import contextlib
+import re
 import time
 from functools import partial
 
@@ -349,6 +350,26 @@ def test_a_dead_connection_is_noticed_and_replaced(kim, sit_down, ann):
         desk.page.clock.run_for(1000)
     assert len(sockets) == 2
     desk.live()
+    expect(desk.row("ann")).to_be_visible()
+
+
+def test_lists_that_could_not_be_loaded_are_asked_for_again_beside_a_socket(kim, sit_down, ann):
+    held, lost = [], []
+
+    def lose(route):
+        if lost:
+            route.continue_()
+        else:
+            held.append(route)
+
+    desk = sit_down(kim, before=lambda desk: desk.page.route(re.compile("state=waiting"), lose))
+    expect(desk.status).to_have_attribute("data-state", "live")
+    until(desk.page, lambda: len(held) >= 2, "the questions before the socket was open, and after")
+    lost.extend(held)
+    for route in lost:
+        route.abort()
+    desk.live()
+    ann.ask_for_a_person()
     expect(desk.row("ann")).to_be_visible()
 
 

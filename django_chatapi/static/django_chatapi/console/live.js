@@ -83,11 +83,20 @@ export class Live {
             clearTimeout(this.#timers.poll);
             this.#become("live");
             this.#ping();
-            // What happened while nobody listened.
-            this.#handlers.refresh().catch(() => {});
+            this.#catchUp();
         } else if (message.type !== "pong") {
             this.#handlers.onMessage(message);
         }
+    }
+
+    /** What happened while nobody listened. Again until that is known: nothing polls beside a socket. */
+    #catchUp() {
+        this.#handlers.refresh().catch(() => {
+            if (this.#state === "live") {
+                clearTimeout(this.#timers.poll);
+                this.#timers.poll = setTimeout(() => this.#catchUp(), POLL_EVERY);
+            }
+        });
     }
 
     #ping() {
