@@ -103,6 +103,30 @@ def test_the_dialog_of_who_writes_goes_away(writing, posts, shop, chief):
     desk.shows("bob")
 
 
+@pytest.mark.parametrize("place", ["search", "row"])
+def test_the_open_dialog_of_who_is_in_the_lists_goes_away(desk, visit, shop, chief, place):
+    for name in ("bob", "cyd", "ann"):
+        desk.serve(visit(name))
+    AgentGroup.objects.create(channel=shop, name="Returns")
+    search = desk.page.get_by_role("searchbox")
+    if place == "search":
+        search.click()
+        desk.page.keyboard.type("bo")
+        expect(desk.page.locator("#console-results .console-row")).to_have_count(1)
+    else:
+        desk.row("bob").focus()
+    chief.look_at("others")
+    chief.open("ann")
+    chief.transfer("Returns")
+    expect(desk.complaint).to_contain_text("This dialog went to agents of another group.")
+    if place == "search":
+        desk.page.keyboard.type("b")
+        expect(search).to_have_value("bob")
+    else:
+        desk.counts("mine", 2)
+        expect(desk.row("bob")).to_be_focused()
+
+
 @pytest.mark.parametrize("on_send", [True, False])
 def test_from_a_field_that_went_away_tab_leads_to_the_button(desk, ann, posts, on_send):
     desk.serve(ann)

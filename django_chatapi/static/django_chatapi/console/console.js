@@ -139,7 +139,7 @@ function lose(error) {
         complain(error);
     }
     const wasWriting = composer.hasFocus;
-    leave();
+    leave(true);
     if (wasWriting) {
         byId("console-nothing").focus();
         holdKeys();
@@ -172,7 +172,7 @@ function follow() {
         dialog.open(id).catch((error) => {
             complain(error);
             if (error.status === 404) {
-                leave();
+                leave(true);
             }
         });
     }
@@ -185,13 +185,16 @@ function open(id) {
     }
 }
 
-function leave() {
+/** ``isLost``: it was not the agent who left; in the lists they go on where they are. */
+function leave(isLost = false) {
     if (location.hash) {
         history.replaceState(null, "", location.pathname + location.search);
     }
     if (dialog.id !== null) {
         dialog.leave();
-        queue.focus();
+        if (!isLost || !byId("console-side").contains(document.activeElement)) {
+            queue.focus();
+        }
     }
 }
 
