@@ -671,16 +671,18 @@ def test_a_steady_failure_opens_the_circuit_and_a_success_closes_it(hooked, rece
 
 def test_a_message_that_is_written_while_its_array_is_claimed_is_not_lost(hooked, receiver):
     channel = hooked()
-    told = threading.Event()
+    said = threading.Semaphore(0)
     texts = [str(number) for number in range(60)]
 
     def talk():
         for text in texts:
             say(channel, text)
-        told.set()
+            said.release()
 
     talking = beside(talk)
-    while not told.is_set():
+    for _ in texts:
+        # One for each: without a break nobody else would get to write, where one writes at a time.
+        assert said.acquire(timeout=60)
         deliver(channel)
     talking.join()
     deliver(channel)

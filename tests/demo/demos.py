@@ -113,6 +113,8 @@ class Demo:
 
     def clean_up(self) -> None:
         """Kill what a failed test left."""
+        with contextlib.suppress(psutil.Error):  # a worker that was just starting may have got its beat since
+            self.children += psutil.Process(self.process.pid).children(recursive=True)
         for process in (self.process, *self.children):
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 process.kill()
