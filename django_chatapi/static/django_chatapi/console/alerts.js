@@ -53,6 +53,7 @@ export class Alerts {
     #isOwn;
     #begun = Infinity;
     #pending = new Set();
+    #seen = new Map(); // by dialog: when what the agent has seen last was said
     #title = document.title;
     #button;
 
@@ -80,6 +81,11 @@ export class Alerts {
         if (this.#begun === Infinity) {
             this.#begun = serverNow();
         }
+    }
+
+    /** What is said in this row was read, whatever the server still says until it knows. */
+    saw({ id, lastMessageAt }) {
+        this.#seen.set(id, lastMessageAt);
     }
 
     /** The reader may have come to see what was announced. */
@@ -126,7 +132,12 @@ export class Alerts {
             return "newMine";
         }
         const known = before ? before.unread : this.#isLater(after.lastMessageAt) ? 0 : Infinity;
-        return after.unread > known ? "newMessage" : "";
+        const unread = this.#wasSeen(after) ? 0 : after.unread;
+        return unread > (this.#wasSeen(before) ? 0 : known) ? "newMessage" : "";
+    }
+
+    #wasSeen(row) {
+        return row !== undefined && row.lastMessageAt <= (this.#seen.get(row.id) ?? "");
     }
 
     #isLater(wire) {

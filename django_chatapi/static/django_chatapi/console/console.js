@@ -263,13 +263,12 @@ function look() {
     // What colleagues and waiting clients have unread stays so: their own agent has not seen it.
     if (row.state === "open" && row.agent === config.username && seen !== readPosted) {
         readPosted = seen;
-        // At once: of what the client says before the answer is there, the agent hears.
-        store.put([{ ...row, unread: 0 }]);
+        alerts.saw(row);
         const asked = store.moment();
         api.read(row.id, last?.event.questionId).then(
             (now) => store.put([now], { asked }),
             () => {
-                readPosted = ""; // The next look at a row that came from the server tries again: the clock's, for one.
+                readPosted = ""; // The next look tries again: the clock's, for one.
             },
         );
     }
