@@ -374,14 +374,25 @@ def test_a_late_refusal_from_before_does_not_stop_who_may_answer_again(kim, sit_
 
 
 def test_a_late_refusal_does_not_stop_who_comes_back_while_a_socket_opens(kim, sit_down):
-    sockets, answered = [], []
+    sockets, asked, answered = [], [], []
 
     def second_is_silent(socket):
         sockets.append(socket)
         if len(sockets) != 2:
             socket.connect_to_server()
 
-    desk = sit_down(kim, before=lambda desk: desk.page.route_web_socket("**/live", second_is_silent)).live()
+    def prepare(desk):
+        desk.page.route_web_socket("**/live", second_is_silent)
+        for event, urls in (("request", asked), ("requestfinished", answered)):
+            desk.page.on(event, lambda request, urls=urls: "/dialogs?" in request.url and urls.append(request.url))
+
+    def is_at_rest():
+        """The lists are there that the page asks for when it opens, and when its socket does: none is refused."""
+        lists = [sum(f"state={name}" in url for url in answered) for name in ("waiting", "mine", "open")]
+        return min(lists) >= 2 and len(asked) == len(answered)
+
+    desk = sit_down(kim, before=prepare).live()
+    until(desk.page, is_at_rest, "the answers to what was asked at first")
     permissions = list(kim.user_permissions.all())
     late = hold_refusals(desk.page, "**/dialogs?state=*", kim)
     kim.user_permissions.clear()
@@ -390,12 +401,13 @@ def test_a_late_refusal_does_not_stop_who_comes_back_while_a_socket_opens(kim, s
 
     kim.user_permissions.set(permissions)
     desk.page.evaluate("dispatchEvent(new Event('focus'))")
-    desk.page.on("response", lambda response: "state=waiting" in response.url and answered.append(response.ok))
+    answers = []
+    desk.page.on("response", lambda response: "state=waiting" in response.url and answers.append(response.ok))
 
     def is_answered():
         while late:
             late.pop()()
-        return answered and answered[-1]
+        return answers and answers[-1]
 
     until(desk.page, is_answered, "the next poll")
     sockets[1].close()
