@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.servers import wait_until
 
+#: Settings with which no attempt runs out of time, however busy the machine is.
+PATIENT = {"WEBHOOK_TIMEOUT": 60.0, "WEBHOOK_LEASE": 300.0}
+
 
 @dataclass
 class Arrival:

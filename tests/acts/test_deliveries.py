@@ -20,7 +20,7 @@ from django_chatapi.signals import deliveries_due, delivery_accepted, delivery_f
 from django_chatapi.webhooks import verify
 from tests.acts.conftest import beside, together
 from tests.servers import wait_until
-from tests.sinks import sink
+from tests.sinks import PATIENT, sink
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_queued")]
 
@@ -54,9 +54,7 @@ def hooked(make_channel, settings, receiver):
     """Make a channel with the sink as its webhook; arguments are CHATAPI settings."""
 
     def make(bot="echo", **chatapi):
-        # However busy the machine is, no attempt runs out of time unless a test wants it to.
-        patient = {"WEBHOOK_TIMEOUT": 60.0, "WEBHOOK_LEASE": 300.0}
-        settings.CHATAPI = {"WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], **patient, **chatapi}
+        settings.CHATAPI = {"WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], **PATIENT, **chatapi}
         return make_channel(bot=bot, webhook_url=receiver.url)
 
     return make

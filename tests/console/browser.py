@@ -3,6 +3,7 @@
 Whoever imports this is skipped where there is no Playwright or no Chromium.
 """
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="the console's tests need Playwright: pip install playwright")
 
-from playwright.sync_api import Locator, Page, Playwright, Route, TimeoutError, expect
+from playwright.sync_api import APIResponse, Locator, Page, Playwright, Route, TimeoutError, expect
 
 #: Debian's own browser: Playwright's downloads are not needed.
 CHROMIUM = shutil.which("chromium")
@@ -20,7 +21,7 @@ if CHROMIUM is None:
     pytest.skip("the console's tests need Chromium: apt-get install chromium", allow_module_level=True)
 
 __all__ = ["ARGUMENTS", "CHROMIUM", "CONSOLE", "Desk", "Locator", "Page", "Playwright", "Route", "TimeoutError"]
-__all__ += ["expect", "hold", "until"]
+__all__ += ["expect", "hold", "late", "until"]
 
 #: As root there is no sandbox; and the browser shall talk to nobody but the tests' server.
 ARGUMENTS = [
@@ -92,6 +93,13 @@ def hold(page: Page, url: str, times: int | None = None) -> list[Route]:
             route.continue_()
 
     page.route(url, catch, times=times)
+    return held
+
+
+def late(page: Page, url: "str | re.Pattern[str]") -> list[tuple[Route, APIResponse]]:
+    """Take the server's answers to these questions at once, and hold them until the test lets them go."""
+    held: list[tuple[Route, APIResponse]] = []
+    page.route(url, lambda route: held.append((route, route.fetch())))
     return held
 
 

@@ -11,7 +11,7 @@ from django_chatapi.models import AgentGroup, Client
 from tests.agents.conftest import dialog_of
 from tests.servers import wait_until
 
-from .browser import expect, until
+from .browser import expect, late, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,14 +134,13 @@ def test_an_agent_who_looks_elsewhere_is_called(desk, ann):
 
 def test_an_agent_who_has_just_read_is_called_to_what_follows(kim, sit_down, ann):
     """One more unread message than none, though the page has not heard yet that the one before was read."""
-    reports = []
 
     def block(desk):
         desk.page.route_web_socket("**/live", lambda socket: socket.close())
 
     desk = sit_down(kim, before=block).in_state("polling")
     desk.serve(ann)
-    desk.page.route("**/read", lambda route: reports.append((route, route.fetch())))
+    reports = late(desk.page, "**/read")
     ann.send("seen")
     until(desk.page, lambda: reports, "the report that it was read")
     desk.look_away()

@@ -8,7 +8,7 @@ import pytest
 from django_chatapi.actions import dialogs
 from tests.agents.conftest import check, dialog_of, kinds
 
-from .browser import expect, hold, until
+from .browser import expect, hold, late, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,13 +97,6 @@ def test_one_agent_closes_while_the_other_page_of_theirs_replies(kim, sit_down, 
     held.pop().continue_()
     expect(other.gate).to_contain_text("This dialog is closed")
     assert "humanResponse" not in [message["type"] for message in ann.history()]
-
-
-def late(page, url):
-    """Take the server's answers to these questions at once, and hold them until the test lets them go."""
-    held = []
-    page.route(url, lambda route: held.append((route, route.fetch())))
-    return held
 
 
 def test_a_dialog_that_went_from_one_list_to_another_is_not_lost_between_their_answers(kim, sit_down, ann):

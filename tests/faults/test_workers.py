@@ -24,6 +24,7 @@ from django_chatapi.constants import Route
 from django_chatapi.models import Delivery, Message
 from tests.faults.conftest import expire_leases, kill, say, valkey
 from tests.servers import free_port, printed, valkey_server, wait_until
+from tests.sinks import PATIENT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +51,7 @@ def runs(pid):
 
 @pytest.mark.parametrize("pool, victim", [("prefork", "children"), ("prefork", "parent"), ("threads", "all")])
 def test_what_a_killed_worker_had_in_hand_is_done_by_another(site, hook, make_sink, pool, victim):
-    site.chatapi |= {"WEBHOOK_TIMEOUT": 60.0, "WEBHOOK_LEASE": 300.0}  # no lease ends before the test says so
+    site.chatapi |= PATIENT  # no lease ends before the test says so
     receivers = {name: make_sink() for name in ("thinking", "before", "middle", "after")}
     channels = {name: hook(receiver, name=name, bot="moody") for name, receiver in receivers.items()}
     held = threading.Event()

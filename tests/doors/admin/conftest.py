@@ -11,7 +11,7 @@ from django_chatapi.actions import answers, requests
 from django_chatapi.bots import Answer
 from django_chatapi.constants import AnswerState, Route
 from django_chatapi.models import Channel, Message
-from tests.sinks import Sink, sink
+from tests.sinks import PATIENT, Sink, sink
 
 
 @pytest.fixture
@@ -62,9 +62,7 @@ def receiver() -> Iterator[Sink]:
 @pytest.fixture
 def hooked(make_channel: Callable[..., Channel], settings: Any, receiver: Sink) -> Callable[..., Channel]:
     """Make a channel with the receiver as its webhook."""
-    # However busy the machine is, no attempt runs out of time unless a test wants it to.
-    patient = {"WEBHOOK_TIMEOUT": 60.0, "WEBHOOK_LEASE": 300.0}
-    settings.CHATAPI = {**settings.CHATAPI, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], **patient}
+    settings.CHATAPI = {**settings.CHATAPI, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], **PATIENT}
 
     def make(**fields: Any) -> Channel:
         return make_channel(**{"webhook_url": receiver.url, **fields})
