@@ -206,7 +206,7 @@ def sit_down(chromium: "Browser", address: str, transactional_db: None) -> "Iter
             desk.check()
     finally:
         for desk in desks:
-            desk.page.context.close()
+            desk.leave()
 
 
 def session_of(agent: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 
@@ -183,3 +184,15 @@ def test_what_one_client_may_be_given_to_is_not_offered_for_another(desk, lou, v
         held.pop().fulfill(json={"agents": [], "groups": ["Ann's"]})
     box.get_by_role("button", name="Transfer").click()
     until(desk.page, lambda: dialog_of("bob").agent == lou, "the transfer")
+
+
+def test_a_page_that_is_left_while_a_route_is_at_work_fails_nothing_after_it(desk, kim, sit_down):
+    """Of these tests themselves: Playwright would raise a route's error in the next test."""
+    begun = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        desk.page.route("**/unanswered", lambda route: (begun.append(route), route.fetch(url=url)))
+        desk.page.evaluate("() => void fetch('/unanswered').catch(() => {})")
+        until(desk.page, lambda: begun, "the question")
+        desk.leave()
+        sit_down(kim).live()
